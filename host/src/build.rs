@@ -1,0 +1,1 @@
+//! Source of a migration to component.

@@ -1,0 +1,1 @@
+//! The project's settings: file, environment and flags.

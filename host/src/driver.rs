@@ -1,0 +1,332 @@
+//! What the engine asks of a database: primitives, never a sequence.
+//!
+//! A new database is one file that implements [`Driver`], [`Session`] and [`RunLock`], and a line in
+//! [`open`]. The order of things (lock, begin, record, commit) belongs to the engine alone.
+
+mod error;
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+mod value;
+
+use std::fmt;
+use std::sync::Arc;
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use camino::Utf8Path;
+use jiff::Timestamp;
+
+pub use error::{DatabaseError, DriverError};
+pub use value::{Column, Rows, Value};
+
+/// The SQL that a database speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dialect {
+    /// PostgreSQL 13 to 18.
+    Postgresql,
+    /// SQLite 3.
+    Sqlite,
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Postgresql => "postgresql",
+            Self::Sqlite => "sqlite",
+        })
+    }
+}
+
+/// In whose name a statement runs. The driver holds [`Authority::File`] and [`Authority::Guest`] to what the
+/// design allows them: no transaction control, one statement a message, and nothing of Whimbrel's own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Authority {
+    /// Whimbrel itself: no restriction.
+    Host,
+    /// A SQL migration, written by the team: all but transaction control and Whimbrel's own objects.
+    File,
+    /// A component: the author may be anyone.
+    Guest,
+}
+
+/// How much of a result the host is willing to hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ResultLimit {
+    /// The most rows.
+    pub rows: u64,
+    /// The most bytes, by [`Value::size`].
+    pub bytes: u64,
+}
+
+impl ResultLimit {
+    /// No limit: for the host's own queries.
+    pub const NONE: Self = Self {
+        rows: u64::MAX,
+        bytes: u64::MAX,
+    };
+}
+
+/// A handle on an open cursor of one session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CursorId(pub u32);
+
+/// One host-made statement with its parameters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// The text, with `$1`, `$2`, … for parameters on every database.
+    pub sql: String,
+    /// The parameters, in their order.
+    pub params: Vec<Value>,
+}
+
+impl Statement {
+    /// A statement with parameters.
+    pub fn new(sql: impl Into<String>, params: impl Into<Vec<Value>>) -> Self {
+        Self {
+            sql: sql.into(),
+            params: params.into(),
+        }
+    }
+}
+
+/// A database that can be connected to.
+#[async_trait]
+pub trait Driver: Send + Sync + fmt::Debug {
+    /// Its dialect.
+    fn dialect(&self) -> Dialect;
+
+    /// Where it is, for people: never with a password.
+    fn location(&self) -> String;
+
+    /// Opens a session of its own.
+    ///
+    /// # Errors
+    /// [`DriverError::Connect`] when the database cannot be reached or refuses the login.
+    async fn connect(&self) -> Result<Box<dyn Session>, DriverError>;
+
+    /// Opens what the run lock of the version table `version_table` needs (a connection, a lock row), without
+    /// taking the lock.
+    ///
+    /// # Errors
+    /// [`DriverError::Connect`] or a database error.
+    async fn open_lock(&self, version_table: &str) -> Result<Box<dyn RunLock>, DriverError>;
+}
+
+/// One connection to a database.
+///
+/// Statements run one after another. A future that is dropped half-way leaves the session unusable: the next
+/// call must return [`DriverError::Closed`], and dropping the session ends its transaction.
+#[async_trait]
+pub trait Session: Send {
+    /// The dialect of its statements.
+    fn dialect(&self) -> Dialect;
+
+    /// Sets in whose name the following statements run.
+    ///
+    /// # Errors
+    /// [`DriverError::Closed`] when the session has ended.
+    async fn assume(&mut self, authority: Authority) -> Result<(), DriverError>;
+
+    /// Begins a transaction. May be sent together with the first statement; what it then fails with comes from
+    /// that statement.
+    ///
+    /// # Errors
+    /// A database error; [`DriverError::Closed`].
+    async fn begin(&mut self) -> Result<(), DriverError>;
+
+    /// Commits. When it returns `Ok` the transaction is durable.
+    ///
+    /// # Errors
+    /// A database error, after which the transaction is rolled back; [`DriverError::CommitUnknown`] when the
+    /// connection broke before the answer came.
+    async fn commit(&mut self) -> Result<(), DriverError>;
+
+    /// Rolls back whatever transaction is open; does nothing when none is.
+    ///
+    /// # Errors
+    /// [`DriverError::Closed`] when the connection is gone (the server has then rolled back by itself).
+    async fn rollback(&mut self) -> Result<(), DriverError>;
+
+    /// Runs one statement without parameters and without reading its rows; returns the number of rows touched.
+    ///
+    /// # Errors
+    /// A database error, or a denial by the session's authority.
+    async fn run(&mut self, sql: &str) -> Result<u64, DriverError>;
+
+    /// Runs one statement with parameters; returns the number of rows touched.
+    ///
+    /// # Errors
+    /// A database error, a denial, or [`DriverError::Conversion`] naming the parameter and its type.
+    async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError>;
+
+    /// Runs host-made statements in order, in as few round trips as the database allows; returns each one's rows
+    /// touched. Stops at the first that fails.
+    ///
+    /// # Errors
+    /// As [`Session::execute`].
+    async fn execute_all(&mut self, statements: &[Statement]) -> Result<Vec<u64>, DriverError> {
+        let mut touched = Vec::with_capacity(statements.len());
+        for statement in statements {
+            touched.push(self.execute(&statement.sql, &statement.params).await?);
+        }
+        Ok(touched)
+    }
+
+    /// Runs one statement and reads its rows.
+    ///
+    /// # Errors
+    /// As [`Session::execute`], and [`DriverError::Limit`] when the result is larger than `limit`.
+    async fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError>;
+
+    /// Opens a cursor over a statement that reads.
+    ///
+    /// # Errors
+    /// As [`Session::execute`].
+    async fn open_cursor(&mut self, sql: &str, params: &[Value]) -> Result<CursorId, DriverError>;
+
+    /// The columns of an open cursor.
+    ///
+    /// # Errors
+    /// [`DriverError::Closed`] when the cursor is not open.
+    fn cursor_columns(&self, cursor: CursorId) -> Result<Arc<[Column]>, DriverError>;
+
+    /// The next rows of a cursor, at most `max_rows`; empty at the end. May return fewer before the end, to stay
+    /// under `limit.bytes`, but never none.
+    ///
+    /// # Errors
+    /// As [`Session::query`]; [`DriverError::Limit`] when a single row is larger than the limit.
+    async fn fetch(
+        &mut self,
+        cursor: CursorId,
+        max_rows: u32,
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError>;
+
+    /// Closes a cursor; does nothing when it is closed already or its transaction has ended.
+    ///
+    /// # Errors
+    /// [`DriverError::Closed`] when the session has ended.
+    async fn close_cursor(&mut self, cursor: CursorId) -> Result<(), DriverError>;
+
+    /// Sets a savepoint; `name` is host-made (letters, digits, `_`).
+    ///
+    /// # Errors
+    /// A database error.
+    async fn savepoint(&mut self, name: &str) -> Result<(), DriverError>;
+
+    /// Releases a savepoint and all that were set after it.
+    ///
+    /// # Errors
+    /// A database error.
+    async fn release_savepoint(&mut self, name: &str) -> Result<(), DriverError>;
+
+    /// Rolls back to a savepoint and releases it. Works in a failed transaction: that is what it is for.
+    ///
+    /// # Errors
+    /// A database error.
+    async fn rollback_to_savepoint(&mut self, name: &str) -> Result<(), DriverError>;
+
+    /// What stops the running statement from another task or thread.
+    fn canceller(&self) -> Arc<dyn Canceller>;
+}
+
+/// Stops the statement that a session is running.
+#[async_trait]
+pub trait Canceller: Send + Sync {
+    /// Asks the database to stop; the statement then fails with [`DriverError::Cancelled`]. Nothing happens when
+    /// none is running. Best effort: a failure to reach the server is not reported.
+    async fn cancel(&self);
+}
+
+/// Who holds the run lock.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Holder {
+    /// The host's name.
+    pub host: String,
+    /// The process id on that host.
+    pub pid: u32,
+    /// Since when.
+    pub since: Option<Timestamp>,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {} on {}", self.pid, self.host)?;
+        if let Some(since) = self.since {
+            write!(f, ", since {since:.0}")?;
+        }
+        Ok(())
+    }
+}
+
+/// What came of one try to take the run lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LockAttempt {
+    /// It is ours now.
+    Acquired,
+    /// Another run has it; who, where that can be told.
+    Held(Option<Holder>),
+}
+
+/// The lock that lets one run at a time change a database, on resources of its own: it never waits inside the
+/// database, where it would block `CREATE INDEX CONCURRENTLY`.
+#[async_trait]
+pub trait RunLock: Send {
+    /// Tries to take the lock, without waiting.
+    ///
+    /// # Errors
+    /// A database error, or [`DriverError::Closed`].
+    async fn try_acquire(&mut self, holder: &Holder) -> Result<LockAttempt, DriverError>;
+
+    /// A statement that the engine runs inside each step's transaction and that must touch exactly one row: it
+    /// proves that the lock is still ours where the lock could have been taken over. `None` where that is not needed.
+    fn fence(&self) -> Option<Statement>;
+
+    /// Whether the lock is certainly still ours, as far as can be told without a round trip.
+    fn is_held(&self) -> bool;
+
+    /// Gives the lock back. Dropping the value gives it back as well, where the process can still do so.
+    ///
+    /// # Errors
+    /// A database error.
+    async fn release(&mut self) -> Result<(), DriverError>;
+}
+
+/// What a project sets for all of its sessions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// How long a statement waits for a lock of the database before it gives way.
+    pub lock_timeout: Duration,
+}
+
+/// Finds the driver for a URL. Does not connect. `base` is the folder that a relative file path starts from.
+///
+/// # Errors
+/// [`DriverError::Settings`] when no driver knows the URL or a part of it makes no sense.
+pub fn open(
+    url: &str,
+    base: &Utf8Path,
+    settings: &Settings,
+) -> Result<Arc<dyn Driver>, DriverError> {
+    let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
+    match scheme {
+        #[cfg(feature = "postgres")]
+        "postgres" | "postgresql" => Ok(Arc::new(postgres::Postgres::new(url, settings)?)),
+        #[cfg(feature = "sqlite")]
+        "sqlite" => Ok(Arc::new(sqlite::Sqlite::new(url, base, settings)?)),
+        _ => Err(DriverError::Settings {
+            message: format!(
+                "`{scheme}` is not a database that Whimbrel knows; use `postgres://…` or `sqlite:FILE`"
+            ),
+        }),
+    }
+}

@@ -1,0 +1,112 @@
+//! What can go wrong between the host and a database.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+/// An error that the database itself reported.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Error)]
+#[error("{message}")]
+pub struct DatabaseError {
+    /// The five characters of SQLSTATE; on SQLite the name of the result code (`SQLITE_BUSY`, `SQLITE_CONSTRAINT_UNIQUE`).
+    pub sqlstate: Option<String>,
+    /// The primary message.
+    pub message: String,
+    /// More about it.
+    pub detail: Option<String>,
+    /// What the database suggests.
+    pub hint: Option<String>,
+    /// 1-based character position in the statement.
+    pub position: Option<u32>,
+    /// The schema concerned.
+    pub schema: Option<String>,
+    /// The table concerned.
+    pub table: Option<String>,
+    /// The column concerned.
+    pub column: Option<String>,
+    /// The constraint concerned.
+    pub constraint: Option<String>,
+}
+
+/// What a session or a lock can fail with.
+#[derive(Debug, Clone, Error)]
+pub enum DriverError {
+    /// The database cannot be reached or refuses the login.
+    #[error("cannot connect to {location}")]
+    Connect {
+        /// The database, without a password.
+        location: String,
+        /// Why.
+        #[source]
+        source: Arc<dyn std::error::Error + Send + Sync>,
+    },
+    /// The address of the database, or a setting of the connection, makes no sense.
+    #[error("{message}")]
+    Settings {
+        /// What is wrong, and where it was set.
+        message: String,
+    },
+    /// The database rejected a statement.
+    #[error(transparent)]
+    Database(#[from] Box<DatabaseError>),
+    /// A statement may not run under the session's [`Authority`](super::Authority).
+    #[error("{operation} is not allowed here: {reason}")]
+    Denied {
+        /// What was tried (`COMMIT`).
+        operation: String,
+        /// On what; may be empty.
+        object: String,
+        /// Why not.
+        reason: String,
+    },
+    /// A result or a row is larger than the host is willing to hold.
+    #[error("the result is larger than the limit of {limit} {unit}")]
+    Limit {
+        /// `rows` or `bytes`.
+        unit: &'static str,
+        /// How many are allowed.
+        limit: u64,
+    },
+    /// A value cannot be converted; the message names column or parameter, and type.
+    #[error("{0}")]
+    Conversion(String),
+    /// The statement was cancelled by [`Canceller::cancel`](super::Canceller::cancel) or by an operator.
+    #[error("the statement was cancelled")]
+    Cancelled,
+    /// The connection has ended, or the handle is no longer valid.
+    #[error("the connection to the database has ended")]
+    Closed {
+        /// Why, where known.
+        #[source]
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
+    /// The connection ended before the answer to COMMIT came, so that the transaction may or may not have taken effect.
+    #[error("the connection ended before the database confirmed the commit")]
+    CommitUnknown {
+        /// Why, where known.
+        #[source]
+        source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    },
+}
+
+impl DriverError {
+    /// Whether the same transaction may succeed when it is run again from its start: a lock timeout (55P03), a
+    /// serialization failure (40001), a deadlock (40P01), or SQLite's busy and locked.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => matches!(
+                error.sqlstate.as_deref(),
+                Some("55P03" | "40001" | "40P01" | "SQLITE_BUSY" | "SQLITE_LOCKED")
+            ),
+            _ => false,
+        }
+    }
+
+    /// The database's own report, where it is one.
+    pub fn database(&self) -> Option<&DatabaseError> {
+        match self {
+            Self::Database(error) => Some(error),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,39 @@
+//! SQLite, over rusqlite.
+
+use async_trait::async_trait;
+use camino::Utf8Path;
+
+use super::{Dialect, Driver, DriverError, RunLock, Session, Settings};
+
+/// A Sqlite database.
+#[derive(Debug)]
+pub struct Sqlite {}
+
+impl Sqlite {
+    /// Takes the URL apart; does not connect.
+    ///
+    /// # Errors
+    /// [`DriverError::Settings`] when a part of the URL makes no sense.
+    pub fn new(_url: &str, _base: &Utf8Path, _settings: &Settings) -> Result<Self, DriverError> {
+        todo!()
+    }
+}
+
+#[async_trait]
+impl Driver for Sqlite {
+    fn dialect(&self) -> Dialect {
+        todo!()
+    }
+
+    fn location(&self) -> String {
+        todo!()
+    }
+
+    async fn connect(&self) -> Result<Box<dyn Session>, DriverError> {
+        todo!()
+    }
+
+    async fn open_lock(&self, _version_table: &str) -> Result<Box<dyn RunLock>, DriverError> {
+        todo!()
+    }
+}

@@ -1,0 +1,1 @@
+//! The one place that locks, begins, commits and rolls back.

@@ -1,0 +1,1 @@
+//! The version table and the ledger.

@@ -1,0 +1,18 @@
+//! Whimbrel: a migration engine for SQL databases whose migrations are sandboxed WebAssembly components.
+
+pub mod build;
+pub mod config;
+pub mod driver;
+pub mod engine;
+pub mod event;
+pub mod graph;
+pub mod history;
+pub mod migration;
+pub mod plan;
+pub mod project;
+pub mod revision;
+pub mod scaffold;
+pub mod source;
+pub mod sql;
+pub mod target;
+pub mod wasm;

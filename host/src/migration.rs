@@ -1,0 +1,227 @@
+//! What the engine asks of a migration, whatever it is made of.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use camino::Utf8PathBuf;
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::driver::{DatabaseError, Dialect, DriverError, Session};
+use crate::revision::{Direction, RevisionId};
+
+/// The code of a revision.
+#[async_trait]
+pub trait Migration: Send + Sync {
+    /// Runs the migration in one direction.
+    ///
+    /// The engine has begun the transaction and will end it; the migration only issues statements. It is called
+    /// again from the start, in a new transaction, when its failure [is transient](MigrationError::is_transient),
+    /// so that it keeps no state between calls.
+    ///
+    /// The session belongs to the migration for the time of the call, and comes back whatever happens. When the
+    /// future is dropped the session is dropped with it.
+    async fn run(
+        &self,
+        call: &Call,
+        session: Box<dyn Session>,
+    ) -> (Box<dyn Session>, Result<Work, MigrationError>);
+
+    /// Whether the direction can be run at all; a downgrade that was never written cannot.
+    fn supports(&self, direction: Direction) -> bool;
+}
+
+/// What one call of a migration is told.
+#[derive(Clone)]
+pub struct Call {
+    /// The revision.
+    pub revision: RevisionId,
+    /// The direction.
+    pub direction: Direction,
+    /// The run it belongs to.
+    pub run: uuid::Uuid,
+    /// The dialect of the session.
+    pub dialect: Dialect,
+    /// The time of the run: the same at every call.
+    pub now: Timestamp,
+    /// Eight bytes derived from run and revision, to seed a generator with.
+    pub seed: [u8; 8],
+    /// The parameters of the run (`-x`) over those of the revision, as JSON values by name.
+    pub parameters: Arc<serde_json::Map<String, serde_json::Value>>,
+    /// Set when the user wants the run to stop.
+    pub cancel: Cancel,
+    /// Where the migration's log lines and progress go.
+    pub listener: Arc<dyn Listener>,
+}
+
+/// How serious a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Level {
+    /// For whoever debugs the migration.
+    Debug,
+    /// Worth knowing.
+    Info,
+    /// Something to look at.
+    Warn,
+    /// Something went wrong.
+    Error,
+}
+
+/// Receives what a migration says while it runs. Called on the thread that runs it; must return soon.
+pub trait Listener: Send + Sync {
+    /// A line of log; already sanitised.
+    fn log(&self, level: Level, message: &str);
+    /// How far the migration is, of how much where that is known.
+    fn progress(&self, done: u64, total: Option<u64>);
+}
+
+/// A request to stop, shared by whoever may ask and whoever must obey. Cloning shares it.
+#[derive(Clone, Default)]
+pub struct Cancel(Arc<CancelState>);
+
+#[derive(Default)]
+struct CancelState {
+    requested: std::sync::atomic::AtomicBool,
+    notify: tokio::sync::Notify,
+}
+
+impl Cancel {
+    /// Asks to stop; from any thread.
+    pub fn request(&self) {
+        self.0
+            .requested
+            .store(true, std::sync::atomic::Ordering::SeqCst);
+        self.0.notify.notify_waiters();
+    }
+
+    /// Whether someone asked.
+    pub fn is_requested(&self) -> bool {
+        self.0.requested.load(std::sync::atomic::Ordering::SeqCst)
+    }
+
+    /// Returns when someone has asked.
+    pub async fn requested(&self) {
+        let notified = self.0.notify.notified();
+        tokio::pin!(notified);
+        notified.as_mut().enable();
+        if self.is_requested() {
+            return;
+        }
+        notified.await;
+    }
+}
+
+/// What a call did, as far as it is worth counting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, serde::Serialize)]
+pub struct Work {
+    /// Statements that ran.
+    pub statements: u64,
+    /// Rows that they touched.
+    pub rows: u64,
+}
+
+impl std::ops::AddAssign for Work {
+    fn add_assign(&mut self, other: Self) {
+        self.statements += other.statements;
+        self.rows += other.rows;
+    }
+}
+
+/// A statement as an error shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatementSource {
+    /// The text that was sent.
+    pub sql: String,
+    /// The file it stands in and the 1-based line it starts at, where it comes from a file.
+    pub origin: Option<(Utf8PathBuf, u32)>,
+}
+
+/// What a guest says when it gives up by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Failure {
+    /// What went wrong.
+    pub message: String,
+    /// What to do about it.
+    pub hint: Option<String>,
+    /// Where in the guest's source, in the form of its language.
+    pub trace: Option<String>,
+    /// The database error behind it.
+    pub cause: Option<DatabaseError>,
+}
+
+/// Why a call of a migration failed. What the guest did wrong and what happened to the host are apart.
+#[derive(Debug, Clone, Error)]
+pub enum MigrationError {
+    /// The database, or the session's authority, refused a statement.
+    #[error("a statement failed")]
+    Statement {
+        /// Which one, where known.
+        statement: Option<Box<StatementSource>>,
+        /// Why.
+        #[source]
+        source: DriverError,
+    },
+    /// The migration gave up by itself.
+    #[error("{}", .0.message)]
+    Failed(Box<Failure>),
+    /// The guest's code trapped.
+    #[error("the guest trapped: {message}")]
+    Trap {
+        /// The panic message of the guest, or else the name of the trap.
+        message: String,
+        /// The guest's frames from the innermost, where names are known.
+        backtrace: Vec<String>,
+        /// The statement that the guest ran last, where one explains the trap.
+        source: Option<DriverError>,
+    },
+    /// The guest hit a limit of the sandbox.
+    #[error("the guest exceeded its limit of {limit} {unit} ({what})")]
+    Limit {
+        /// The name of the limit as the manifest spells it (`memory`, `fuel`, `time`).
+        what: &'static str,
+        /// Its value.
+        limit: u64,
+        /// The unit of the value.
+        unit: &'static str,
+    },
+    /// The component cannot be loaded: it is not a component, asks for what the host does not offer, or lacks an export.
+    #[error("the component cannot be loaded")]
+    Admission {
+        /// Why, in one sentence each.
+        reasons: Vec<String>,
+    },
+    /// The migration left something undone (an open savepoint).
+    #[error("{0}")]
+    Unfinished(String),
+    /// The user asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+}
+
+impl MigrationError {
+    /// Whether running the whole call again in a new transaction may help.
+    pub fn is_transient(&self) -> bool {
+        match self {
+            Self::Statement { source, .. } => source.is_transient(),
+            Self::Failed(failure) => failure.cause.as_ref().is_some_and(|cause| {
+                DriverError::Database(Box::new(cause.clone())).is_transient()
+            }),
+            Self::Trap {
+                source: Some(source),
+                ..
+            } => source.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+impl fmt::Debug for Call {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Call")
+            .field("revision", &self.revision)
+            .field("direction", &self.direction)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,1 @@
+//! From applied heads and a target to steps.

@@ -1,0 +1,1 @@
+//! A user's project: everything that the engine needs, put together.

@@ -1,0 +1,1 @@
+//! Migrations on disk: revisions, contents, digests, and the lock file.

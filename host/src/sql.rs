@@ -1,0 +1,1 @@
+//! SQL text: tokens, statements, and what the first words say.

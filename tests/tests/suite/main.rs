@@ -1,0 +1,1 @@
+//! The one test binary: linking the host once keeps the whole run short.
