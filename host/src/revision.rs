@@ -84,6 +84,12 @@ pub fn check_name(name: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
+impl std::borrow::Borrow<str> for RevisionId {
+    fn borrow(&self) -> &str {
+        &self.0
+    }
+}
+
 impl fmt::Display for RevisionId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(&self.0)
