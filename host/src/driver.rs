@@ -235,6 +235,11 @@ pub trait Session: Send {
     /// A database error.
     async fn rollback_to_savepoint(&mut self, name: &str) -> Result<(), DriverError>;
 
+    /// What the database has said on the side (`RAISE NOTICE`, warnings) since the last call, oldest first.
+    fn take_notices(&mut self) -> Vec<String> {
+        Vec::new()
+    }
+
     /// What stops the running statement from another task or thread.
     fn canceller(&self) -> Arc<dyn Canceller>;
 }
@@ -306,6 +311,8 @@ pub trait RunLock: Send {
 pub struct Settings {
     /// How long a statement waits for a lock of the database before it gives way.
     pub lock_timeout: Duration,
+    /// The version table, which no migration may touch.
+    pub version_table: String,
 }
 
 /// Finds the driver for a URL. Does not connect. `base` is the folder that a relative file path starts from.
