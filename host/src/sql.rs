@@ -1,1 +1,9 @@
-//! SQL text: tokens, statements, and what the first words say.
+//! SQL text: tokens, statements, and what the words in it say. No server is asked.
+
+mod lexer;
+mod split;
+mod words;
+
+pub use lexer::{Construct, Lexer, Token, TokenKind, Unterminated};
+pub use split::{Location, Piece, SplitError, split};
+pub use words::{Name, Names, Quoting, leading_keywords, names};
