@@ -18,7 +18,8 @@ use crate::revision::{Revision, RevisionId};
 pub struct Position(u32);
 
 impl Position {
-    fn index(self) -> usize {
+    /// The number of revisions that stand before it in the order of application.
+    pub fn index(self) -> usize {
         self.0 as usize
     }
 }
@@ -249,10 +250,18 @@ impl Selection {
             .into_iter()
     }
 
-    fn insert(&mut self, position: Position) -> bool {
+    /// Adds a revision; returns whether it was not in it before.
+    pub(crate) fn insert(&mut self, position: Position) -> bool {
         !std::mem::replace(&mut self.0[position.index()], true)
+    }
+
+    /// Takes a revision out.
+    pub(crate) fn remove(&mut self, position: Position) {
+        self.0[position.index()] = false;
     }
 }
 
+#[cfg(test)]
+pub(crate) mod fixture;
 #[cfg(test)]
 mod tests;

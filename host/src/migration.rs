@@ -205,9 +205,10 @@ impl MigrationError {
     pub fn is_transient(&self) -> bool {
         match self {
             Self::Statement { source, .. } => source.is_transient(),
-            Self::Failed(failure) => failure.cause.as_ref().is_some_and(|cause| {
-                DriverError::Database(Box::new(cause.clone())).is_transient()
-            }),
+            Self::Failed(failure) => failure
+                .cause
+                .as_ref()
+                .is_some_and(|cause| DriverError::Database(Box::new(cause.clone())).is_transient()),
             Self::Trap {
                 source: Some(source),
                 ..

@@ -78,7 +78,12 @@ pub(super) fn link(revisions: &[Revision]) -> Result<Vec<Links>, GraphErrors> {
 /// Orders the revisions so that each stands behind all that it needs. Among those that could come next the older one
 /// does, then the one with the smaller id, so that the order is the same on every machine.
 pub(super) fn sort(revisions: &[Revision], links: &[Links]) -> Result<Vec<usize>, GraphErrors> {
-    let needs = |index: usize| links[index].parents.iter().chain(&links[index].dependencies);
+    let needs = |index: usize| {
+        links[index]
+            .parents
+            .iter()
+            .chain(&links[index].dependencies)
+    };
     let mut needed_by = vec![Vec::new(); revisions.len()];
     let mut missing = vec![0usize; revisions.len()];
     for index in 0..revisions.len() {
