@@ -1,1 +1,31 @@
-//! guest-sdk/rust/macros
+//! The macros of `whimbrel-sdk`; use them from there.
+
+mod from_row;
+mod migration;
+
+use proc_macro::TokenStream;
+use syn::parse_macro_input;
+
+/// Makes the component's exports of a struct that implements `Migration`.
+///
+/// ```text
+/// #[whimbrel::migration]
+/// struct SplitNames;
+/// ```
+#[proc_macro_attribute]
+pub fn migration(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as syn::Item);
+    migration::expand(&arguments.into(), &item)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Reads a struct from a row, each field from the column of its name, or of the name given by
+/// `#[row(rename = "…")]`.
+#[proc_macro_derive(FromRow, attributes(row))]
+pub fn from_row(item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as syn::DeriveInput);
+    from_row::expand(&item)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}

@@ -1,0 +1,95 @@
+//! `#[whimbrel::migration]`.
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use syn::{Error, Item, Result};
+
+pub(crate) fn expand(arguments: &TokenStream, item: &Item) -> Result<TokenStream> {
+    if !arguments.is_empty() {
+        return Err(Error::new_spanned(
+            arguments,
+            "`#[whimbrel::migration]` takes no arguments",
+        ));
+    }
+    let (name, generics) = match item {
+        Item::Struct(item) => (&item.ident, &item.generics),
+        Item::Enum(item) => (&item.ident, &item.generics),
+        other => {
+            return Err(Error::new_spanned(
+                other,
+                "`#[whimbrel::migration]` stands on the struct that implements `Migration`",
+            ));
+        }
+    };
+    if !generics.params.is_empty() {
+        return Err(Error::new_spanned(
+            generics,
+            "a migration has no generic parameters",
+        ));
+    }
+    Ok(quote! {
+        #item
+
+        const _: () = {
+            fn is_a_migration<M: ::whimbrel_sdk::Migration>() {}
+            let _ = is_a_migration::<#name>;
+        };
+
+        #[cfg(target_family = "wasm")]
+        const _: () = {
+            impl ::whimbrel_sdk::bindings::Guest for #name {
+                fn upgrade() -> ::core::result::Result<(), ::whimbrel_sdk::bindings::whimbrel::migrate::types::Error> {
+                    ::whimbrel_sdk::__private::upgrade::<Self>()
+                }
+
+                fn downgrade() -> ::core::result::Result<(), ::whimbrel_sdk::bindings::whimbrel::migrate::types::Error> {
+                    ::whimbrel_sdk::__private::downgrade::<Self>()
+                }
+            }
+
+            ::whimbrel_sdk::bindings::export!(#name with_types_in ::whimbrel_sdk::bindings);
+        };
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use quote::quote;
+    use syn::parse_quote;
+
+    use super::*;
+
+    fn refusal(arguments: TokenStream, item: &Item) -> String {
+        expand(&arguments, item).map_or_else(|error| error.to_string(), |tokens| tokens.to_string())
+    }
+
+    #[test]
+    fn it_stands_on_a_struct_without_parameters_or_arguments() {
+        let plain: Item = parse_quote!(
+            struct SplitNames;
+        );
+        assert!(expand(&quote!(), &plain).is_ok());
+        assert_eq!(
+            refusal(quote!(name = "x"), &plain),
+            "`#[whimbrel::migration]` takes no arguments"
+        );
+        assert_eq!(
+            refusal(
+                quote!(),
+                &parse_quote!(
+                    struct Generic<T>(T);
+                )
+            ),
+            "a migration has no generic parameters"
+        );
+        assert_eq!(
+            refusal(
+                quote!(),
+                &parse_quote!(
+                    fn upgrade() {}
+                )
+            ),
+            "`#[whimbrel::migration]` stands on the struct that implements `Migration`"
+        );
+    }
+}
