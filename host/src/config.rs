@@ -1,1 +1,155 @@
 //! The project's settings: file, environment and flags.
+
+mod database;
+mod error;
+mod file;
+mod root;
+mod version_table;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+pub use database::{Database, TemplateError};
+pub use error::ConfigError;
+pub use root::{CONFIG_FILE, Root};
+pub use version_table::{InvalidTable, VersionTable};
+
+use crate::driver::Settings;
+use file::ConfigFile;
+
+/// Looks up a variable of the environment; unset and not Unicode are the same to it.
+pub type Environment = fn(&str) -> Option<String>;
+
+/// The environment of this process.
+pub fn process_environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// What the command line sets over the file.
+#[derive(Debug, Clone, Default)]
+pub struct Flags {
+    /// `--database`: a name from the file, or a URL.
+    pub database: Option<String>,
+    /// `-x key=value`, in order; a later one replaces an earlier one.
+    pub parameters: Vec<String>,
+    /// Where a relative path in `--database` starts: the folder that the command runs in.
+    pub directory: Utf8PathBuf,
+}
+
+/// How the steps of a plan share transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransactionMode {
+    /// Each migration has one of its own, together with its version row and its ledger row.
+    #[default]
+    Migration,
+}
+
+/// The settings of a project. The database is looked up only when it is asked for: most commands need none.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// The project's folder.
+    pub root: Arc<Root>,
+    /// The folder of the migrations, relative to the project.
+    pub migrations: Utf8PathBuf,
+    /// The table of the applied heads.
+    pub version_table: VersionTable,
+    /// How steps share transactions.
+    pub transaction: TransactionMode,
+    /// How long a statement waits for a lock of the database.
+    pub lock_timeout: Duration,
+    /// The parameters of the run (`-x`), by name, as they were written.
+    pub parameters: BTreeMap<String, String>,
+    file: ConfigFile,
+    flags: Flags,
+    environment: Environment,
+}
+
+impl Config {
+    /// Reads the file of a project and puts the flags over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`], with the file and the line of what makes no sense.
+    pub fn load(
+        root: Arc<Root>,
+        flags: Flags,
+        environment: Environment,
+    ) -> Result<Self, ConfigError> {
+        let file = ConfigFile::read(&root)?;
+        Ok(Self {
+            migrations: file.migrations.clone(),
+            version_table: file.version_table.clone(),
+            transaction: file.transaction,
+            lock_timeout: file.lock_timeout,
+            parameters: parameters(&flags.parameters)?,
+            root,
+            file,
+            flags,
+            environment,
+        })
+    }
+
+    /// The database to work on: `--database` (a URL, or a name in the file), else `WHIMBREL_DATABASE_URL`, else
+    /// `DATABASE_URL`, else the file's `database`.
+    ///
+    /// # Errors
+    /// When none is set, the name is not in the file, or the address reads a variable that is not set.
+    pub fn database(&self) -> Result<Database, ConfigError> {
+        if let Some(given) = &self.flags.database {
+            if given.contains(':') {
+                return Ok(Database::new(given.clone(), self.flags.directory.clone()));
+            }
+            let setting = format!("databases.{given}.url");
+            return self.in_project(&setting, self.file.named(given, self.root.file())?);
+        }
+        for name in ["WHIMBREL_DATABASE_URL", "DATABASE_URL"] {
+            if let Some(url) = (self.environment)(name).filter(|url| !url.is_empty()) {
+                return Ok(Database::new(url, self.root.path().to_owned()));
+            }
+        }
+        match &self.file.database {
+            Some(template) => self.in_project("database", template),
+            None => Err(ConfigError::NoDatabase {
+                path: self.root.file().to_owned(),
+            }),
+        }
+    }
+
+    fn in_project(&self, setting: &str, template: &str) -> Result<Database, ConfigError> {
+        let url = database::expand(template, self.environment).map_err(|problem| {
+            ConfigError::Template {
+                path: self.root.file().to_owned(),
+                setting: setting.to_owned(),
+                problem,
+            }
+        })?;
+        Ok(Database::new(url, self.root.path().to_owned()))
+    }
+
+    /// What a driver is told.
+    pub fn driver_settings(&self) -> Settings {
+        Settings {
+            lock_timeout: self.lock_timeout,
+            version_table: self.version_table.to_string(),
+        }
+    }
+
+    /// The path of the configuration file, for messages.
+    pub fn path(&self) -> &Utf8Path {
+        self.root.file()
+    }
+}
+
+fn parameters(given: &[String]) -> Result<BTreeMap<String, String>, ConfigError> {
+    given
+        .iter()
+        .map(|text| match text.split_once('=') {
+            Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), value.to_owned())),
+            _ => Err(ConfigError::Parameter {
+                given: text.clone(),
+            }),
+        })
+        .collect()
+}

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod config;
+mod document;
 pub mod driver;
 pub mod engine;
 pub mod event;

@@ -1,0 +1,97 @@
+//! `whimbrel.toml` as it stands on disk.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use jiff::SignedDuration;
+use serde::{Deserialize, Deserializer, de};
+
+use super::{ConfigError, Root, TransactionMode, VersionTable};
+use crate::document::{self, DocumentError, nearest};
+
+/// The file with its defaults filled in.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ConfigFile {
+    #[serde(default = "default_migrations", deserialize_with = "path")]
+    pub(super) migrations: Utf8PathBuf,
+    pub(super) database: Option<String>,
+    #[serde(default)]
+    pub(super) version_table: VersionTable,
+    #[serde(default, deserialize_with = "transaction_mode")]
+    pub(super) transaction: TransactionMode,
+    #[serde(default = "default_lock_timeout", deserialize_with = "duration")]
+    pub(super) lock_timeout: Duration,
+    #[serde(default)]
+    databases: BTreeMap<String, NamedDatabase>,
+}
+
+/// One `[databases.NAME]`.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedDatabase {
+    url: String,
+}
+
+fn default_migrations() -> Utf8PathBuf {
+    "migrations".into()
+}
+
+fn default_lock_timeout() -> Duration {
+    Duration::from_secs(3)
+}
+
+impl ConfigFile {
+    pub(super) fn read(root: &Root) -> Result<Self, ConfigError> {
+        let text = root.read_config()?;
+        document::parse(&text).map_err(|DocumentError { line, message }| ConfigError::Invalid {
+            path: root.file().to_owned(),
+            line,
+            message,
+        })
+    }
+
+    /// The address of a database that the file names; `path` is the file, for the error.
+    pub(super) fn named(&self, name: &str, path: &Utf8Path) -> Result<&str, ConfigError> {
+        match self.databases.get(name) {
+            Some(database) => Ok(&database.url),
+            None => Err(ConfigError::UnknownDatabase {
+                path: path.to_owned(),
+                name: name.to_owned(),
+                known: self.databases.keys().cloned().collect(),
+                suggestion: nearest(name, self.databases.keys().map(String::as_str))
+                    .map(str::to_owned),
+            }),
+        }
+    }
+}
+
+fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Utf8PathBuf, D::Error> {
+    String::deserialize(deserializer).map(Utf8PathBuf::from)
+}
+
+fn transaction_mode<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<TransactionMode, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "migration" => Ok(TransactionMode::Migration),
+        other => Err(de::Error::custom(format!(
+            "transaction = \"{other}\" is not known; use \"migration\" (one for each migration)"
+        ))),
+    }
+}
+
+/// A time as people write it: `3s`, `500ms`, `1m 30s`.
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    text.parse::<SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| {
+            de::Error::custom(format!(
+                "`{text}` is not a duration; write for example \"3s\", \"500ms\" or \"1m 30s\""
+            ))
+        })
+}
