@@ -1,1 +1,19 @@
-//! tests
+//! What Whimbrel's tests stand on: a database for each test, the built `whimbrel` program in a folder of its own,
+//! and documentation that runs.
+//!
+//! Everything here panics with a message that says what is missing or wrong: a test has nobody to return to.
+#![expect(
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a failing support function is a failing test"
+)]
+
+mod backend;
+mod conformance;
+pub mod database;
+mod dump;
+
+pub use backend::Backend;
+pub use conformance::run;
+pub use database::Database;
+pub use whimbrel_cluster::{Cluster, Setup};
