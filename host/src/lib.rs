@@ -1,5 +1,7 @@
 //! Whimbrel: a migration engine for SQL databases whose migrations are sandboxed WebAssembly components.
 
+#![deny(unsafe_code)]
+
 pub mod build;
 pub mod config;
 mod document;

@@ -149,6 +149,8 @@ pub struct Failure {
     pub trace: Option<String>,
     /// The database error behind it.
     pub cause: Option<DatabaseError>,
+    /// The statement that `cause` came from, where it is known.
+    pub statement: Option<StatementSource>,
 }
 
 /// Why a call of a migration failed. What the guest did wrong and what happened to the host are apart.

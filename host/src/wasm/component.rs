@@ -1,0 +1,218 @@
+//! A component as a migration.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock};
+
+use async_trait::async_trait;
+use sha2::Digest as _;
+
+use super::admission::{Wasi, refuse};
+use super::bindings::MigrationPre;
+use super::guest::Guest;
+use super::limits::Limits;
+use super::runtime::{Runtime, Sandbox};
+use super::trap::{Ending, explain};
+use super::watch::Watch;
+use crate::driver::{Authority, Session};
+use crate::migration::{Call, Level, Migration, MigrationError, Work};
+use crate::revision::Direction;
+
+/// The SHA-256 of a component's bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Sha256(pub [u8; 32]);
+
+impl Sha256 {
+    /// The digest of `bytes`.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(sha2::Sha256::digest(bytes).into())
+    }
+}
+
+impl fmt::Display for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Sha256 {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// What reads a component's bytes, when the cache does not have its compiled code.
+pub type ReadComponent = Arc<dyn Fn() -> std::io::Result<Arc<[u8]>> + Send + Sync>;
+
+/// A migration whose code is a component.
+pub struct ComponentMigration {
+    runtime: Runtime,
+    digest: Sha256,
+    read: ReadComponent,
+    wasi: Wasi,
+    limits: Limits,
+    linked: OnceLock<MigrationPre<Guest>>,
+}
+
+impl ComponentMigration {
+    /// The component whose bytes have this digest. They are only read when they must be compiled; bytes of another
+    /// digest are then refused.
+    pub fn new(
+        runtime: &Runtime,
+        digest: Sha256,
+        read: ReadComponent,
+        wasi: Wasi,
+        limits: Limits,
+    ) -> Self {
+        Self {
+            runtime: runtime.clone(),
+            digest,
+            read,
+            wasi,
+            limits,
+            linked: OnceLock::new(),
+        }
+    }
+
+    /// The component with these bytes.
+    pub fn from_bytes(
+        runtime: &Runtime,
+        bytes: impl Into<Arc<[u8]>>,
+        wasi: Wasi,
+        limits: Limits,
+    ) -> Self {
+        let bytes = bytes.into();
+        let digest = Sha256::of(&bytes);
+        Self::new(
+            runtime,
+            digest,
+            Arc::new(move || Ok(Arc::clone(&bytes))),
+            wasi,
+            limits,
+        )
+    }
+
+    /// The digest of the component's bytes.
+    pub fn digest(&self) -> &Sha256 {
+        &self.digest
+    }
+
+    /// Checks, without running any of it, that the component can be loaded; compiles it where needed.
+    ///
+    /// # Errors
+    /// [`MigrationError::Admission`] says why it cannot.
+    pub fn load(&self) -> Result<(), MigrationError> {
+        self.linked(self.runtime.sandbox()?).map(|_| ())
+    }
+
+    /// Compiles the component into the cache and makes it ready to run.
+    pub(super) fn compile(&self, sandbox: &Sandbox) -> Result<(), MigrationError> {
+        let bytes = (self.read)().map_err(|error| refuse(format!("it cannot be read: {error}")))?;
+        if Sha256::of(&bytes) != self.digest {
+            return Err(refuse(format!(
+                "its bytes have changed since they were checked: they are no longer those of {}",
+                self.digest
+            )));
+        }
+        super::admission::admit(&super::admission::interface(&bytes)?, self.wasi)?;
+        let component = sandbox.compile(&self.digest, &bytes)?;
+        let linked = sandbox.link(&component, self.wasi)?;
+        self.linked.get_or_init(|| linked);
+        Ok(())
+    }
+
+    fn linked(&self, sandbox: &Sandbox) -> Result<&MigrationPre<Guest>, MigrationError> {
+        if self.linked.get().is_none() {
+            let cached = sandbox
+                .cache
+                .as_ref()
+                .ok()
+                .and_then(|cache| cache.load(sandbox.engine(), &self.digest));
+            match cached {
+                Some(component) => {
+                    let linked = sandbox.link(&component, self.wasi)?;
+                    self.linked.get_or_init(|| linked);
+                }
+                None => self.compile(sandbox)?,
+            }
+        }
+        let missing = || refuse("it was compiled but cannot be found".to_owned());
+        self.linked.get().ok_or_else(missing)
+    }
+
+    async fn call(
+        &self,
+        call: &Call,
+        session: Box<dyn Session>,
+    ) -> (Box<dyn Session>, Result<Work, MigrationError>) {
+        let ready = self
+            .runtime
+            .sandbox()
+            .and_then(|sandbox| Ok((sandbox, self.linked(sandbox)?)));
+        let (sandbox, linked) = match ready {
+            Ok(ready) => ready,
+            Err(error) => return (session, Err(error)),
+        };
+        if let Some(warning) = self.runtime.cache_warning_once() {
+            call.listener.log(Level::Warn, &warning);
+        }
+        let canceller = session.canceller();
+        let watch = Watch::new(call.cancel.clone(), &self.limits);
+        let mut store = Guest::store(sandbox, call, self.limits, self.wasi, &watch, session);
+        let entered = async {
+            store.set_fuel(self.limits.fuel)?;
+            let instance = linked.instantiate_async(&mut store).await?;
+            match call.direction {
+                Direction::Upgrade => instance.call_upgrade(&mut store).await,
+                Direction::Downgrade => instance.call_downgrade(&mut store).await,
+            }
+        };
+        let outcome = watch.over(entered, canceller.as_ref()).await;
+        let mut guest = store.into_data();
+        let worked = match outcome {
+            Some(Ok(Ok(()))) => guest.concluded().await,
+            Some(Ok(Err(error))) => Err(explain(Ending::Error(error), &guest)),
+            Some(Err(trap)) => Err(explain(Ending::Trap(trap), &guest)),
+            None => Err(explain(Ending::Dropped, &guest)),
+        };
+        (guest.loan.give_back(), worked)
+    }
+}
+
+#[async_trait]
+impl Migration for ComponentMigration {
+    async fn run(
+        &self,
+        call: &Call,
+        mut session: Box<dyn Session>,
+    ) -> (Box<dyn Session>, Result<Work, MigrationError>) {
+        let unusable = |source| {
+            Err(MigrationError::Statement {
+                statement: None,
+                source,
+            })
+        };
+        if call.cancel.is_requested() {
+            return (session, Err(MigrationError::Cancelled));
+        }
+        if let Err(source) = session.assume(Authority::Guest).await {
+            return (session, unusable(source));
+        }
+        let (mut session, worked) = self.call(call, session).await;
+        match (session.assume(Authority::Host).await, worked) {
+            (Err(source), Ok(_)) => (session, unusable(source)),
+            (_, worked) => (session, worked),
+        }
+    }
+
+    fn supports(&self, _: Direction) -> bool {
+        true
+    }
+}
+
+impl fmt::Debug for ComponentMigration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ComponentMigration")
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}

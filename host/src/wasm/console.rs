@@ -1,0 +1,208 @@
+//! What a guest says, made safe to show.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::limits::Limits;
+use crate::migration::{Level, Listener, MigrationError};
+
+/// The longest line that is shown whole, in characters.
+const MAX_LINE: usize = 2_000;
+/// How many lines of an interpreter's stderr are kept, to explain a trap.
+const MAX_TAIL: usize = 40;
+const PANIC_PREFIX: &str = "panicked at ";
+
+/// The log of one call: sanitises, counts, and remembers what explains a trap.
+pub(super) struct Console {
+    listener: Arc<dyn Listener>,
+    limits: Limits,
+    lines: u64,
+    bytes: u64,
+    panic: Option<String>,
+    tail: VecDeque<String>,
+    flooded: Option<MigrationError>,
+}
+
+impl Console {
+    /// A console that shows what it is told to `listener`.
+    pub(super) fn new(listener: Arc<dyn Listener>, limits: Limits) -> Self {
+        Self {
+            listener,
+            limits,
+            lines: 0,
+            bytes: 0,
+            panic: None,
+            tail: VecDeque::new(),
+            flooded: None,
+        }
+    }
+
+    /// Writes a message of one or several lines.
+    ///
+    /// # Errors
+    /// [`MigrationError::Limit`] when the call has written more than it may.
+    pub(super) fn write(&mut self, level: Level, message: &str) -> Result<(), MigrationError> {
+        self.bytes = self.bytes.saturating_add(message.len() as u64);
+        if self.bytes > self.limits.log_bytes {
+            return self.flood("log-bytes", self.limits.log_bytes, "bytes");
+        }
+        if level == Level::Error && message.starts_with(PANIC_PREFIX) {
+            self.panic = Some(sanitize(message));
+        }
+        for line in message.trim_end_matches(['\r', '\n']).split('\n') {
+            self.lines += 1;
+            if self.lines > self.limits.log_lines {
+                return self.flood("log-lines", self.limits.log_lines, "lines");
+            }
+            self.listener.log(level, &sanitize(line));
+        }
+        Ok(())
+    }
+
+    /// Writes a line of an interpreter's stderr, where its tracebacks go.
+    ///
+    /// # Errors
+    /// As [`Console::write`].
+    pub(super) fn write_stderr(&mut self, line: &str) -> Result<(), MigrationError> {
+        if self.tail.len() == MAX_TAIL {
+            self.tail.pop_front();
+        }
+        self.tail.push_back(sanitize(line));
+        self.write(Level::Warn, line)
+    }
+
+    /// Passes progress on; what is negative counts as 0.
+    pub(super) fn progress(&self, done: i64, total: Option<i64>) {
+        let count = |n: i64| u64::try_from(n).unwrap_or(0);
+        self.listener.progress(count(done), total.map(count));
+    }
+
+    /// The guest's own account of why it trapped: its panic message, or the last line of its stderr.
+    pub(super) fn last_words(&self) -> Option<String> {
+        let tail = || self.tail.iter().rev().find(|line| !line.trim().is_empty());
+        self.panic.clone().or_else(|| tail().cloned())
+    }
+
+    /// The lines of an interpreter's traceback that name a place, the innermost first.
+    pub(super) fn traceback(&self) -> Vec<String> {
+        let places = self.tail.iter().rev().map(|line| line.trim());
+        places
+            .filter(|line| line.starts_with("File \"") || line.starts_with("at "))
+            .map(str::to_owned)
+            .collect()
+    }
+
+    /// The limit that the guest has flooded, if it has.
+    pub(super) fn flooded(&self) -> Option<&MigrationError> {
+        self.flooded.as_ref()
+    }
+
+    fn flood(
+        &mut self,
+        what: &'static str,
+        limit: u64,
+        unit: &'static str,
+    ) -> Result<(), MigrationError> {
+        let error = MigrationError::Limit { what, limit, unit };
+        self.flooded = Some(error.clone());
+        Err(error)
+    }
+}
+
+/// One printable line: a terminal's escapes lose their escape character, tabs and line breaks become blanks, marks
+/// that reorder text go, and what is too long is cut.
+fn sanitize(text: &str) -> String {
+    let mut clean = String::with_capacity(text.len().min(MAX_LINE));
+    for (count, c) in text.chars().enumerate() {
+        if count == MAX_LINE {
+            clean.push('…');
+            break;
+        }
+        match c {
+            '\t' | '\n' | '\r' => clean.push(' '),
+            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
+            c if c.is_control() => {}
+            c => clean.push(c),
+        }
+    }
+    clean.truncate(clean.trim_end().len());
+    clean
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+    use std::sync::Mutex;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Lines(Mutex<Vec<String>>);
+
+    impl Listener for Lines {
+        fn log(&self, _: Level, message: &str) {
+            self.0.lock().unwrap().push(message.to_owned());
+        }
+        fn progress(&self, done: u64, total: Option<u64>) {
+            self.log(Level::Info, &format!("{done} of {total:?}"));
+        }
+    }
+
+    fn console(limits: Limits) -> (Console, Arc<Lines>) {
+        let lines = Arc::new(Lines::default());
+        (Console::new(lines.clone(), limits), lines)
+    }
+
+    #[test]
+    fn escapes_and_reordering_marks_never_reach_the_terminal() {
+        let (mut console, lines) = console(Limits::default());
+        console
+            .write(Level::Info, "\u{1b}[31mred\u{7}\u{202e}\tend\r\n")
+            .unwrap();
+        assert_eq!(*lines.0.lock().unwrap(), ["[31mred end"]);
+    }
+
+    #[test]
+    fn lines_are_split_and_cut() {
+        let (mut console, lines) = console(Limits::default());
+        console
+            .write(Level::Info, &format!("a\n{}", "x".repeat(5000)))
+            .unwrap();
+        let lines = lines.0.lock().unwrap();
+        assert_eq!(lines[0], "a");
+        assert_eq!(lines[1].chars().count(), MAX_LINE + 1);
+    }
+
+    #[test]
+    fn a_flood_is_an_error_that_stays_known() {
+        let (mut console, lines) = console(Limits {
+            log_lines: 2,
+            ..Limits::default()
+        });
+        assert!(console.write(Level::Info, "1\n2").is_ok());
+        assert!(console.write(Level::Info, "3").is_err());
+        assert_eq!(lines.0.lock().unwrap().len(), 2);
+        assert!(matches!(
+            console.flooded(),
+            Some(MigrationError::Limit {
+                what: "log-lines",
+                limit: 2,
+                unit: "lines"
+            })
+        ));
+    }
+
+    #[test]
+    fn the_panic_message_explains_a_trap() {
+        let (mut console, _) = console(Limits::default());
+        console
+            .write(Level::Error, "panicked at src/lib.rs:3:5:\nboom")
+            .unwrap();
+        console.write(Level::Error, "later").unwrap();
+        assert_eq!(
+            console.last_words().unwrap(),
+            "panicked at src/lib.rs:3:5: boom"
+        );
+    }
+}
