@@ -1,1 +1,299 @@
 //! The one place that locks, begins, commits and rolls back.
+//!
+//! A run is: read the state, plan, and if there is anything to do: lock, read and plan again (another run may have
+//! done it meanwhile), then take the steps one by one, then unlock, on every path. A step ([`step`]) is one
+//! transaction that holds the migration's work, the version rows and the ledger row; nothing else begins or commits
+//! one. No failure leaves the lock taken or a transaction open.
+
+mod failure;
+mod lock;
+mod stamp;
+mod step;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+pub use failure::{Aftermath, Cause, Inconsistency, RunFailure};
+
+use crate::driver::{Dialect, Driver, Holder, Session};
+use crate::event::{Event, Observer, RunReport, StepReport};
+use crate::graph::Graph;
+use crate::history::{History, State};
+use crate::migration::{Cancel, Library};
+use crate::plan::{self, Plan, PlanError};
+use crate::revision::{Direction, RevisionId};
+use crate::target::Target;
+
+/// How patient a run is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Patience {
+    /// How long to wait for another run's lock.
+    pub lock_wait: Duration,
+    /// How often a step is tried that fails for a reason that may pass.
+    pub attempts: u32,
+    /// How long to wait before the second attempt; doubled for each further one, and jittered.
+    pub first_delay: Duration,
+    /// The longest wait between two attempts.
+    pub longest_delay: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self {
+            lock_wait: Duration::from_secs(60),
+            attempts: 8,
+            first_delay: Duration::from_millis(100),
+            longest_delay: Duration::from_secs(5),
+        }
+    }
+}
+
+/// Brings one database along one graph.
+pub struct Engine {
+    /// The database.
+    pub driver: Arc<dyn Driver>,
+    /// Its own tables in it.
+    pub history: History,
+    /// The version table as the driver knows it, which names the lock.
+    pub version_table: String,
+    /// The revisions.
+    pub graph: Arc<Graph>,
+    /// Their code.
+    pub library: Arc<dyn Library>,
+    /// How patient it is.
+    pub patience: Patience,
+    /// Where its events go.
+    pub observer: Arc<dyn Observer>,
+    /// What makes it stop.
+    pub cancel: Cancel,
+}
+
+/// What one run knows of itself.
+struct Run {
+    id: Uuid,
+    now: Timestamp,
+    performed_by: String,
+    dialect: Dialect,
+}
+
+/// How far a run has come: what a failure must tell.
+#[derive(Default)]
+struct Progress {
+    planned: usize,
+    done: Vec<StepReport>,
+}
+
+impl Engine {
+    /// Upgrades or downgrades to `target`.
+    ///
+    /// # Errors
+    /// A [`RunFailure`] that says what was done before it and what state the database is in.
+    pub async fn run(
+        &self,
+        target: &Target,
+        direction: Direction,
+    ) -> Result<RunReport, RunFailure> {
+        let started = Instant::now();
+        let mut progress = Progress::default();
+        match self.run_steps(target, direction, &mut progress).await {
+            Ok(heads) => Ok(RunReport {
+                direction,
+                steps: progress.done,
+                heads,
+                duration: started.elapsed(),
+            }),
+            Err((cause, aftermath)) => Err(RunFailure {
+                done: progress.done,
+                planned: progress.planned,
+                aftermath,
+                cause: Box::new(cause),
+            }),
+        }
+    }
+
+    /// Plans without changing anything.
+    ///
+    /// # Errors
+    /// When the database cannot be read, or what it says and the files do not fit together.
+    pub async fn plan(&self, target: &Target, direction: Direction) -> Result<Plan, RunFailure> {
+        let plan = async {
+            let mut session = self.driver.connect().await?;
+            let state = self.history.read(&mut *session).await?;
+            self.plan_from(&state, target, direction)
+        };
+        plan.await.map_err(RunFailure::untouched)
+    }
+
+    /// Reads the version table and the ledger.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn state(&self) -> Result<State, RunFailure> {
+        let state = async {
+            let mut session = self.driver.connect().await?;
+            Ok(self.history.read(&mut *session).await?)
+        };
+        state.await.map_err(RunFailure::untouched)
+    }
+
+    async fn run_steps(
+        &self,
+        target: &Target,
+        direction: Direction,
+        progress: &mut Progress,
+    ) -> Result<Vec<RevisionId>, (Cause, Aftermath)> {
+        let mut session = self.driver.connect().await.map_err(untouched)?;
+        let state = self.history.read(&mut *session).await.map_err(untouched)?;
+        let plan = self
+            .plan_from(&state, target, direction)
+            .map_err(untouched)?;
+        if plan.is_empty() {
+            return Ok(plan.to);
+        }
+        self.prepare(&plan).map_err(untouched)?;
+        self.locked(async |lock| {
+            let state = self.history.read(&mut *session).await.map_err(untouched)?;
+            let plan = self
+                .plan_from(&state, target, direction)
+                .map_err(untouched)?;
+            if !plan.is_empty() {
+                self.history
+                    .ensure(&mut *session)
+                    .await
+                    .map_err(untouched)?;
+            }
+            self.observer.event(&Event::Planned { plan: &plan });
+            progress.planned = plan.steps.len();
+            let run = Run::new(self.driver.dialect());
+            for step in &plan.steps {
+                let report;
+                (session, report) = self.step(&run, step, progress, session, lock).await;
+                progress.done.push(report?);
+            }
+            Ok(plan.to)
+        })
+        .await
+    }
+
+    /// Plans, and refuses to go on where the database and the files disagree about what is applied.
+    fn plan_from(
+        &self,
+        state: &State,
+        target: &Target,
+        direction: Direction,
+    ) -> Result<Plan, Cause> {
+        let plan = plan::plan(&self.graph, &state.rows, target, direction)?;
+        let inconsistencies = self.inconsistencies(state)?;
+        if !inconsistencies.is_empty() {
+            return Err(Cause::Inconsistent(inconsistencies));
+        }
+        let stuck = plan
+            .steps
+            .iter()
+            .find(|step| !self.library.supports(&step.revision, direction));
+        match stuck {
+            Some(step) => Err(Cause::Irreversible {
+                revision: step.revision.clone(),
+            }),
+            None => Ok(plan),
+        }
+    }
+
+    /// What the ledger says that the files deny.
+    ///
+    /// # Errors
+    /// When an applied revision's code cannot be read, or the version table names a revision that no file has.
+    pub fn inconsistencies(&self, state: &State) -> Result<Vec<Inconsistency>, Cause> {
+        let applied = plan::Applied::from_rows(&self.graph, &state.rows)?;
+        let mut found = Vec::new();
+        for revision in self
+            .graph
+            .positions()
+            .map(|at| (at, self.graph.revision(at)))
+        {
+            let (position, revision) = revision;
+            let Some(last) = state.last.get(revision.id.as_str()) else {
+                continue;
+            };
+            if last.outcome.is_unfinished() {
+                found.push(Inconsistency::Unfinished {
+                    revision: revision.id.clone(),
+                    action: last.action.clone(),
+                    outcome: last.outcome,
+                    started: last.started,
+                });
+            } else if applied.selection().contains(position) && last.action != "downgrade" {
+                let fingerprint =
+                    self.library
+                        .fingerprint(&revision.id)
+                        .map_err(|source| Cause::Load {
+                            revision: revision.id.clone(),
+                            source,
+                        })?;
+                if fingerprint.content != last.digest {
+                    found.push(Inconsistency::Changed {
+                        revision: revision.id.clone(),
+                        path: revision.path.clone(),
+                        recorded: last.digest.clone(),
+                        actual: fingerprint.content,
+                    });
+                }
+            }
+        }
+        Ok(found)
+    }
+
+    fn prepare(&self, plan: &Plan) -> Result<(), Cause> {
+        let revisions: Vec<&RevisionId> = plan.steps.iter().map(|step| &step.revision).collect();
+        self.observer.event(&Event::Preparing {
+            revisions: revisions.len(),
+        });
+        self.library
+            .prepare(&revisions)
+            .map_err(|(revision, source)| Cause::Load { revision, source })
+    }
+}
+
+impl Run {
+    fn new(dialect: Dialect) -> Self {
+        Self {
+            id: Uuid::new_v4(),
+            now: Timestamp::now(),
+            performed_by: performed_by(),
+            dialect,
+        }
+    }
+}
+
+fn untouched(cause: impl Into<Cause>) -> (Cause, Aftermath) {
+    (cause.into(), Aftermath::Untouched)
+}
+
+/// This process, as others see it that wait for its lock.
+fn this_process() -> Holder {
+    Holder {
+        host: gethostname::gethostname().to_string_lossy().into_owned(),
+        pid: std::process::id(),
+        since: Some(Timestamp::now()),
+    }
+}
+
+fn performed_by() -> String {
+    let user = ["USER", "LOGNAME", "USERNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok())
+        .unwrap_or_else(|| "unknown".to_owned());
+    format!("{user}@{}", this_process().host)
+}
+
+impl From<PlanError> for Cause {
+    fn from(error: PlanError) -> Self {
+        Self::Plan(error)
+    }
+}
+
+/// A session on its way through the steps of a run: it goes into each migration and comes back.
+type Lent = Box<dyn Session>;

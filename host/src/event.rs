@@ -1,1 +1,131 @@
-//! What a run tells while it goes on.
+//! What a run tells while it goes on, and what it reports at its end.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::driver::Holder;
+use crate::migration::{Level, Work};
+use crate::plan::{Plan, Step};
+use crate::revision::{Direction, RevisionId};
+
+/// Something that happened in a run.
+#[derive(Debug, Clone, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub enum Event<'a> {
+    /// What is about to be done. Told again when another run changed the database in the meantime.
+    Planned {
+        /// The plan.
+        plan: &'a Plan,
+    },
+    /// Another run holds the lock.
+    WaitingForLock {
+        /// Who, where that is known.
+        holder: Option<&'a Holder>,
+    },
+    /// Code is being made ready: compiled, or taken from the cache.
+    Preparing {
+        /// For how many revisions.
+        revisions: usize,
+    },
+    /// A step begins.
+    StepStarted {
+        /// Its number, from 1.
+        number: usize,
+        /// How many steps there are.
+        total: usize,
+        /// The step.
+        step: &'a Step,
+        /// What its revision does, in one line.
+        message: &'a str,
+    },
+    /// The migration says something.
+    Log {
+        /// The revision.
+        revision: &'a RevisionId,
+        /// How serious it is.
+        level: Level,
+        /// The text, one line, sanitised.
+        message: &'a str,
+    },
+    /// The migration says how far it is.
+    Progress {
+        /// The revision.
+        revision: &'a RevisionId,
+        /// How much is done.
+        done: u64,
+        /// Of how much, where that is known.
+        total: Option<u64>,
+    },
+    /// The step failed in a way that may pass, was rolled back, and is run again after a while.
+    Retrying {
+        /// The revision.
+        revision: &'a RevisionId,
+        /// The number of the attempt that failed, from 1.
+        attempt: u32,
+        /// How long until the next one.
+        #[serde(rename = "delay_ms", serialize_with = "milliseconds")]
+        delay: Duration,
+        /// Why it failed.
+        reason: &'a str,
+    },
+    /// A step is in effect.
+    StepFinished {
+        /// What it did.
+        #[serde(flatten)]
+        report: &'a StepReport,
+    },
+}
+
+/// Receives the events of a run, on the thread of the run; must return soon.
+pub trait Observer: Send + Sync {
+    /// Something happened.
+    fn event(&self, event: &Event<'_>);
+}
+
+/// An observer that looks away.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Ignore;
+
+impl Observer for Ignore {
+    fn event(&self, _event: &Event<'_>) {}
+}
+
+/// A step that is in effect.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct StepReport {
+    /// The revision.
+    pub revision: RevisionId,
+    /// The direction.
+    pub direction: Direction,
+    /// What it did.
+    #[serde(flatten)]
+    pub work: Work,
+    /// How long the attempt that succeeded took.
+    #[serde(rename = "duration_us", serialize_with = "microseconds")]
+    pub duration: Duration,
+    /// How many attempts it took.
+    pub attempts: u32,
+}
+
+/// A run that did all that it set out to do.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RunReport {
+    /// The direction.
+    pub direction: Direction,
+    /// The steps, in order; none when there was nothing to do.
+    pub steps: Vec<StepReport>,
+    /// The version table's rows now.
+    pub heads: Vec<RevisionId>,
+    /// How long it took, from the connection on.
+    #[serde(rename = "duration_us", serialize_with = "microseconds")]
+    pub duration: Duration,
+}
+
+fn microseconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u128(duration.as_micros())
+}
+
+fn milliseconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_u128(duration.as_millis())
+}

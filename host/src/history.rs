@@ -1,1 +1,200 @@
-//! The version table and the ledger.
+//! The version table and the ledger, through the driver.
+//!
+//! The version table has one row for each applied head: the shape of `alembic_version`. The ledger is append-only:
+//! one row for each step that was tried, whatever became of it.
+
+mod record;
+mod schema;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+pub use record::{Attempt, Outcome};
+
+use crate::config::VersionTable;
+use crate::driver::{Dialect, DriverError, ResultLimit, Session, Statement, Value};
+use crate::plan::Step;
+use crate::revision::RevisionId;
+
+/// The names of Whimbrel's own tables in one database.
+#[derive(Debug, Clone)]
+pub struct History {
+    dialect: Dialect,
+    versions: String,
+    ledger: String,
+    index: String,
+}
+
+/// What the database says about itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct State {
+    /// The version table's rows.
+    pub rows: Vec<String>,
+    /// For each revision that was ever run here, the last thing that the ledger says of it, failures left out.
+    pub last: BTreeMap<String, LastEntry>,
+}
+
+/// The last ledger row of a revision.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastEntry {
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Which way it went: `upgrade`, `downgrade` or `stamp`.
+    pub action: String,
+    /// The SHA-256 of what ran.
+    pub digest: String,
+    /// When it started.
+    pub started: Option<Timestamp>,
+}
+
+impl History {
+    /// The tables that belong to a version table: the ledger lives beside it, in the same schema.
+    pub fn new(table: &VersionTable, dialect: Dialect) -> Self {
+        let qualify = |name: &str| match table.schema() {
+            Some(schema) => format!("\"{schema}\".\"{name}\""),
+            None => format!("\"{name}\""),
+        };
+        Self {
+            dialect,
+            versions: qualify(table.name()),
+            ledger: qualify(LEDGER),
+            index: format!("\"{LEDGER}_revision\""),
+        }
+    }
+
+    /// Reads what is applied, in one statement. A database without the tables is one where nothing is.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn read(&self, session: &mut dyn Session) -> Result<State, DriverError> {
+        match session
+            .query(&self.state_query(), &[], ResultLimit::NONE)
+            .await
+        {
+            Ok(rows) => Ok(state(rows.rows)),
+            Err(error) if error.is_undefined_table() => self.read_versions(session).await,
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A version table without a ledger: another tool's, which is being taken over.
+    async fn read_versions(&self, session: &mut dyn Session) -> Result<State, DriverError> {
+        let sql = format!("SELECT version_num FROM {}", self.versions);
+        match session.query(&sql, &[], ResultLimit::NONE).await {
+            Ok(rows) => Ok(State {
+                rows: rows
+                    .rows
+                    .into_iter()
+                    .map(|mut row| text(row.pop()))
+                    .collect(),
+                last: BTreeMap::new(),
+            }),
+            Err(error) if error.is_undefined_table() => Ok(State::default()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the tables where they are missing, in a transaction of its own.
+    ///
+    /// # Errors
+    /// A database error; nothing is changed then.
+    pub async fn ensure(&self, session: &mut dyn Session) -> Result<(), DriverError> {
+        session.begin().await?;
+        for sql in self.definitions() {
+            if let Err(error) = session.run(&sql).await {
+                // The first error is the one to report; the transaction ends with the session at the latest.
+                let _ = session.rollback().await;
+                return Err(error);
+            }
+        }
+        session.commit().await
+    }
+
+    /// The changes of the version table that a step makes. Each statement must touch exactly one row.
+    pub fn move_versions(&self, step: &Step) -> Vec<Statement> {
+        let replaced = step.removes.iter().zip(&step.adds);
+        let mut statements: Vec<Statement> = replaced
+            .clone()
+            .map(|(old, new)| self.replace(old, new))
+            .collect();
+        let pairs = replaced.count();
+        statements.extend(step.removes[pairs..].iter().map(|old| self.delete(old)));
+        statements.extend(step.adds[pairs..].iter().map(|new| self.insert(new)));
+        statements
+    }
+
+    /// The changes of the version table that lead from some rows to others.
+    pub fn replace_versions(&self, from: &[String], to: &[RevisionId]) -> Vec<Statement> {
+        let gone = from
+            .iter()
+            .filter(|old| !to.iter().any(|new| new.as_str() == old.as_str()));
+        let new = to
+            .iter()
+            .filter(|new| !from.iter().any(|old| old == new.as_str()));
+        gone.map(|old| self.delete(old))
+            .chain(new.map(|new| self.insert(new)))
+            .collect()
+    }
+
+    fn insert(&self, new: &RevisionId) -> Statement {
+        Statement::new(
+            format!("INSERT INTO {} (version_num) VALUES ($1)", self.versions),
+            [Value::from(new.as_str())],
+        )
+    }
+
+    fn delete(&self, old: &(impl AsRef<str> + ?Sized)) -> Statement {
+        Statement::new(
+            format!("DELETE FROM {} WHERE version_num = $1", self.versions),
+            [Value::from(old.as_ref())],
+        )
+    }
+
+    fn replace(&self, old: &RevisionId, new: &RevisionId) -> Statement {
+        Statement::new(
+            format!(
+                "UPDATE {} SET version_num = $1 WHERE version_num = $2",
+                self.versions
+            ),
+            [Value::from(new.as_str()), Value::from(old.as_str())],
+        )
+    }
+}
+
+/// The name of the ledger, in the schema of the version table.
+pub const LEDGER: &str = "whimbrel_ledger";
+
+fn state(rows: Vec<Vec<Value>>) -> State {
+    let mut state = State::default();
+    for row in rows {
+        let mut values = row.into_iter();
+        let mut next = || text(values.next());
+        let (outcome, revision, action, digest, started) = (next(), next(), next(), next(), next());
+        match outcome.parse() {
+            Ok(outcome) => {
+                state.last.insert(
+                    revision,
+                    LastEntry {
+                        outcome,
+                        action,
+                        digest,
+                        started: started.parse().ok(),
+                    },
+                );
+            }
+            Err(()) => state.rows.push(revision),
+        }
+    }
+    state
+}
+
+fn text(value: Option<Value>) -> String {
+    match value {
+        Some(Value::Text(text)) => text,
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -27,9 +27,44 @@ pub trait Migration: Send + Sync {
         call: &Call,
         session: Box<dyn Session>,
     ) -> (Box<dyn Session>, Result<Work, MigrationError>);
+}
 
-    /// Whether the direction can be run at all; a downgrade that was never written cannot.
-    fn supports(&self, direction: Direction) -> bool;
+/// What identifies the code of a revision: SHA-256 in lower-case hexadecimal.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Fingerprint {
+    /// Of what runs: the component, or the SQL text with its line endings normalised.
+    pub content: String,
+    /// Of the source that a component was built from.
+    pub source: Option<String>,
+    /// Of the resolved parameters.
+    pub parameters: Option<String>,
+}
+
+/// Where the engine gets the code of revisions from.
+pub trait Library: Send + Sync {
+    /// Whether the revision can go in this direction; a downgrade that was never written cannot.
+    fn supports(&self, revision: &RevisionId, direction: Direction) -> bool;
+
+    /// What identifies the revision's code.
+    ///
+    /// # Errors
+    /// [`MigrationError::Admission`] when the code cannot be read.
+    fn fingerprint(&self, revision: &RevisionId) -> Result<Fingerprint, MigrationError>;
+
+    /// The parameters of the run over those of the revision.
+    fn parameters(&self, revision: &RevisionId) -> Arc<serde_json::Map<String, serde_json::Value>>;
+
+    /// Makes ready what is about to run, as far as that is worth doing for many at once (compiling on all cores).
+    ///
+    /// # Errors
+    /// The first revision that cannot be made ready, with the reason.
+    fn prepare(&self, revisions: &[&RevisionId]) -> Result<(), (RevisionId, MigrationError)>;
+
+    /// The code of a revision.
+    ///
+    /// # Errors
+    /// [`MigrationError::Admission`] when it cannot be loaded.
+    fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError>;
 }
 
 /// What one call of a migration is told.

@@ -84,6 +84,12 @@ pub fn check_name(name: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
+impl AsRef<str> for RevisionId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
 impl std::borrow::Borrow<str> for RevisionId {
     fn borrow(&self) -> &str {
         &self.0

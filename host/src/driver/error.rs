@@ -102,6 +102,14 @@ impl DriverError {
         }
     }
 
+    /// Whether a statement failed because a table it names does not exist.
+    pub fn is_undefined_table(&self) -> bool {
+        self.database().is_some_and(|error| {
+            matches!(error.sqlstate.as_deref(), Some("42P01" | "3F000"))
+                || error.message.starts_with("no such table")
+        })
+    }
+
     /// The database's own report, where it is one.
     pub fn database(&self) -> Option<&DatabaseError> {
         match self {

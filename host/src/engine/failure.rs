@@ -1,0 +1,240 @@
+//! How a run can fail, and what state that leaves.
+
+use std::fmt;
+use std::time::Duration;
+
+use camino::Utf8PathBuf;
+use jiff::Timestamp;
+use thiserror::Error;
+
+use crate::driver::{DriverError, Holder};
+use crate::event::StepReport;
+use crate::history::Outcome;
+use crate::migration::MigrationError;
+use crate::plan::{PlanError, Step};
+use crate::revision::RevisionId;
+
+/// A run that did not do all that it set out to do.
+#[derive(Debug, Error)]
+#[error("{}", self.summary())]
+pub struct RunFailure {
+    /// The steps that are in effect, in order.
+    pub done: Vec<StepReport>,
+    /// How many steps there were to be; 0 when it failed before there was a plan.
+    pub planned: usize,
+    /// What became of the step that failed.
+    pub aftermath: Aftermath,
+    /// Why.
+    #[source]
+    pub cause: Box<Cause>,
+}
+
+/// What a failed step leaves in the database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Aftermath {
+    /// No step was under way.
+    Untouched,
+    /// The step was rolled back: nothing of it is in effect.
+    RolledBack(RevisionId),
+    /// The step ran without a transaction: what it did before it failed is in effect.
+    Partial(RevisionId),
+    /// The connection broke while the step was committed, and the database says that the commit took effect.
+    Committed(RevisionId),
+    /// The connection broke while the step was committed, and the database could not be asked whether it took effect.
+    Unknown(RevisionId),
+}
+
+/// What made a run fail.
+#[derive(Debug, Error)]
+pub enum Cause {
+    /// There is no plan.
+    #[error(transparent)]
+    Plan(PlanError),
+    /// What the ledger says and what the files say differ.
+    #[error("the database and the migrations disagree: {}", list(.0))]
+    Inconsistent(Vec<Inconsistency>),
+    /// The plan needs a downgrade that was never written.
+    #[error("revision {revision} is irreversible: it has no downgrade")]
+    Irreversible {
+        /// The revision.
+        revision: RevisionId,
+    },
+    /// A migration's code cannot be read or loaded.
+    #[error("revision {revision} cannot be loaded")]
+    Load {
+        /// The revision.
+        revision: RevisionId,
+        /// Why.
+        #[source]
+        source: MigrationError,
+    },
+    /// Another run kept the lock for too long.
+    #[error(
+        "another run holds the lock{}; waited {:.1} s",
+        holder.as_ref().map(|holder| format!(" ({holder})")).unwrap_or_default(),
+        waited.as_secs_f64()
+    )]
+    Locked {
+        /// Who, where that is known.
+        holder: Option<Holder>,
+        /// How long it was waited for.
+        waited: Duration,
+    },
+    /// The lock was lost while the run was going on.
+    #[error("the lock of this run was lost")]
+    LockLost,
+    /// A migration failed.
+    #[error("{} of {} failed{}", step.direction, step.revision, tries(*attempts))]
+    Migration {
+        /// The step.
+        step: Step,
+        /// How often it was tried.
+        attempts: u32,
+        /// Why.
+        #[source]
+        source: MigrationError,
+    },
+    /// A step worked but could not be recorded, and so was undone.
+    #[error("{} of {} could not be recorded", step.direction, step.revision)]
+    Record {
+        /// The step.
+        step: Step,
+        /// Why.
+        #[source]
+        source: DriverError,
+    },
+    /// The version table was changed by someone else while the step ran.
+    #[error(
+        "the version table changed while {} ran: expected one row to change, {touched} did",
+        step.revision
+    )]
+    VersionConflict {
+        /// The step.
+        step: Step,
+        /// How many rows the update of the version table touched.
+        touched: u64,
+    },
+    /// A step could not be begun or committed.
+    #[error("{} of {} could not be {}", step.direction, step.revision, stage)]
+    Transaction {
+        /// The step.
+        step: Step,
+        /// `begun` or `committed`.
+        stage: &'static str,
+        /// Why.
+        #[source]
+        source: DriverError,
+    },
+    /// The user asked to stop.
+    #[error("cancelled")]
+    Cancelled,
+    /// The database failed outside a step.
+    #[error(transparent)]
+    Database(#[from] DriverError),
+}
+
+/// One thing on which the ledger and the files differ.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum Inconsistency {
+    /// An applied revision's code is not what ran.
+    #[error("revision {revision} has changed since it was applied ({path})")]
+    Changed {
+        /// The revision.
+        revision: RevisionId,
+        /// Its file.
+        path: Utf8PathBuf,
+        /// The SHA-256 of what ran.
+        recorded: String,
+        /// The SHA-256 of what is there now.
+        actual: String,
+    },
+    /// A migration without a transaction did not come to its end.
+    #[error("the {action} of {revision}, which runs without a transaction, {}", ending(*outcome))]
+    Unfinished {
+        /// The revision.
+        revision: RevisionId,
+        /// `upgrade` or `downgrade`.
+        action: String,
+        /// How it ended.
+        outcome: Outcome,
+        /// When it began.
+        started: Option<Timestamp>,
+    },
+}
+
+fn ending(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Partial => "failed after it had begun",
+        _ => "was interrupted",
+    }
+}
+
+fn list(inconsistencies: &[Inconsistency]) -> String {
+    inconsistencies
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("; ")
+}
+
+fn tries(count: u32) -> String {
+    match count {
+        1 => String::new(),
+        _ => format!(" after {count} attempts"),
+    }
+}
+
+impl RunFailure {
+    /// A failure before anything began.
+    pub fn untouched(cause: Cause) -> Self {
+        Self {
+            done: Vec::new(),
+            planned: 0,
+            aftermath: Aftermath::Untouched,
+            cause: Box::new(cause),
+        }
+    }
+
+    fn summary(&self) -> String {
+        match self.planned {
+            0 => "nothing was changed".to_owned(),
+            planned => format!("{} of {planned} steps done", self.done.len()),
+        }
+    }
+
+    /// What state the database is in now, in one sentence.
+    pub fn state(&self) -> String {
+        if self.planned == 0 && self.aftermath == Aftermath::Untouched {
+            return "Nothing was changed.".to_owned();
+        }
+        format!(
+            "{} of {} applied; {}.",
+            self.done.len(),
+            self.planned,
+            self.aftermath
+        )
+    }
+}
+
+impl fmt::Display for Aftermath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Untouched => f.write_str("nothing else changed"),
+            Self::RolledBack(id) => write!(f, "{id} rolled back; nothing else changed"),
+            Self::Partial(id) => write!(
+                f,
+                "{id} runs without a transaction, so that what it did before it failed is in effect"
+            ),
+            Self::Committed(id) => {
+                write!(
+                    f,
+                    "the commit of {id} took effect, although its answer was lost"
+                )
+            }
+            Self::Unknown(id) => write!(
+                f,
+                "whether {id} was committed is not known, since the connection broke before the answer"
+            ),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Waiting for the run lock, and giving it back on every path.
+
+use std::time::{Duration, Instant};
+
+use rand::RngExt;
+
+use super::{Aftermath, Cause, Engine, this_process, untouched};
+use crate::driver::{LockAttempt, RunLock};
+use crate::event::Event;
+
+const SHORTEST_POLL: Duration = Duration::from_millis(20);
+const LONGEST_POLL: Duration = Duration::from_millis(500);
+
+impl Engine {
+    /// Calls `work` with the run lock held. This is the only door to it.
+    pub(super) async fn locked<T>(
+        &self,
+        work: impl AsyncFnOnce(&dyn RunLock) -> Result<T, (Cause, Aftermath)>,
+    ) -> Result<T, (Cause, Aftermath)> {
+        let mut lock = self
+            .driver
+            .open_lock(&self.version_table)
+            .await
+            .map_err(untouched)?;
+        self.acquire(&mut *lock).await.map_err(untouched)?;
+        let result = work(&*lock).await;
+        let released = lock.release().await;
+        match (result, released) {
+            (Ok(_), Err(error)) if lock.is_held() => Err(untouched(error)),
+            (result, _) => result,
+        }
+    }
+
+    async fn acquire(&self, lock: &mut dyn RunLock) -> Result<(), Cause> {
+        let started = Instant::now();
+        let mut pause = SHORTEST_POLL;
+        let mut told = false;
+        loop {
+            let holder = match lock.try_acquire(&this_process()).await? {
+                LockAttempt::Acquired => return Ok(()),
+                LockAttempt::Held(holder) => holder,
+            };
+            if !told {
+                told = true;
+                self.observer.event(&Event::WaitingForLock {
+                    holder: holder.as_ref(),
+                });
+            }
+            let waited = started.elapsed();
+            if waited >= self.patience.lock_wait {
+                return Err(Cause::Locked { holder, waited });
+            }
+            self.sleep(jittered(pause).min(self.patience.lock_wait - waited))
+                .await?;
+            pause = (pause * 2).min(LONGEST_POLL);
+        }
+    }
+
+    /// Sleeps, unless the user asks to stop.
+    pub(super) async fn sleep(&self, pause: Duration) -> Result<(), Cause> {
+        tokio::select! {
+            () = tokio::time::sleep(pause) => Ok(()),
+            () = self.cancel.requested() => Err(Cause::Cancelled),
+        }
+    }
+}
+
+/// Between half of the pause and all of it, so that those who wait do not all come back at once.
+pub(super) fn jittered(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..=1.0))
+}

@@ -1,0 +1,117 @@
+//! Saying what is applied, without running anything.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{Aftermath, Cause, Engine, Run, RunFailure, untouched};
+use crate::driver::{DriverError, RunLock, Session, Statement};
+use crate::graph::Position;
+use crate::history::{Attempt, Outcome, State};
+use crate::migration::{Fingerprint, Work};
+use crate::plan;
+use crate::revision::RevisionId;
+use crate::target::Target;
+
+impl Engine {
+    /// Makes the version table say that exactly `targets` and all that they need are applied, by the code that the
+    /// files have now. It also settles what a migration without a transaction left open. Returns the rows.
+    ///
+    /// # Errors
+    /// A [`RunFailure`]; nothing is changed then.
+    pub async fn stamp(&self, targets: &[Target]) -> Result<Vec<RevisionId>, RunFailure> {
+        let mut positions = Vec::new();
+        for target in targets {
+            let found = target
+                .resolve(&self.graph)
+                .map_err(|error| RunFailure::untouched(Cause::Plan(error.into())))?;
+            positions.extend(found);
+        }
+        let rows = plan::stamped(&self.graph, &positions);
+        let result = async {
+            let mut session = self.driver.connect().await.map_err(untouched)?;
+            self.locked(async |lock| {
+                self.history
+                    .ensure(&mut *session)
+                    .await
+                    .map_err(untouched)?;
+                let state = self.history.read(&mut *session).await.map_err(untouched)?;
+                let statements = self
+                    .stamp_statements(&state, &positions, &rows, lock)
+                    .map_err(untouched)?;
+                write(&mut *session, &statements).await.map_err(untouched)
+            })
+            .await
+        };
+        let outcome: Result<(), (Cause, Aftermath)> = result.await;
+        match outcome {
+            Ok(()) => Ok(rows),
+            Err((cause, _)) => Err(RunFailure::untouched(cause)),
+        }
+    }
+
+    fn stamp_statements(
+        &self,
+        state: &State,
+        targets: &[Position],
+        rows: &[RevisionId],
+        lock: &dyn RunLock,
+    ) -> Result<Vec<Statement>, Cause> {
+        let run = Run::new(self.driver.dialect());
+        let applied = self.graph.ancestors(targets.iter().copied());
+        let mut statements = self.history.replace_versions(&state.rows, rows);
+        let mut named: BTreeSet<&str> = rows.iter().map(RevisionId::as_str).collect();
+        let unfinished = state
+            .last
+            .iter()
+            .filter(|(_, last)| last.outcome.is_unfinished());
+        named.extend(unfinished.map(|(revision, _)| revision.as_str()));
+        for position in self.graph.positions() {
+            let revision = &self.graph.revision(position).id;
+            let fingerprint = self.stamped_fingerprint(revision)?;
+            let changed = applied.contains(position)
+                && state
+                    .last
+                    .get(revision.as_str())
+                    .is_some_and(|last| last.digest != fingerprint.content);
+            if named.contains(revision.as_str()) || changed {
+                statements.push(self.history.record(&Attempt {
+                    run: run.id,
+                    revision: revision.clone(),
+                    action: "stamp",
+                    fingerprint,
+                    started: Timestamp::now(),
+                    duration: Duration::ZERO,
+                    work: Work::default(),
+                    outcome: Outcome::Done,
+                    error: None,
+                    performed_by: run.performed_by.clone(),
+                }));
+            }
+        }
+        statements.extend(lock.fence());
+        Ok(statements)
+    }
+
+    fn stamped_fingerprint(&self, revision: &RevisionId) -> Result<Fingerprint, Cause> {
+        self.library
+            .fingerprint(revision)
+            .map_err(|source| Cause::Load {
+                revision: revision.clone(),
+                source,
+            })
+    }
+}
+
+async fn write(session: &mut dyn Session, statements: &[Statement]) -> Result<(), DriverError> {
+    session.begin().await?;
+    match session.execute_all(statements).await {
+        Ok(_) => session.commit().await,
+        Err(error) => {
+            // The error that made it fail is the one to report.
+            let _ = session.rollback().await;
+            Err(error)
+        }
+    }
+}

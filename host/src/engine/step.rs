@@ -1,0 +1,463 @@
+//! One step: begin, the migration, the version rows and the ledger row, commit.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+use super::lock::jittered;
+use super::{Aftermath, Cause, Engine, Lent, Progress, Run};
+use crate::driver::{DriverError, RunLock, Session, Statement};
+use crate::event::{Event, Observer, StepReport};
+use crate::history::{Attempt, Outcome};
+use crate::migration::{Call, Fingerprint, Level, Listener, Migration, MigrationError, Work};
+use crate::plan::Step;
+use crate::revision::{RevisionId, Transactional};
+
+type Failed = (Cause, Aftermath);
+
+impl Engine {
+    /// Takes one step, again and again while it fails for a reason that may pass.
+    pub(super) async fn step(
+        &self,
+        run: &Run,
+        step: &Step,
+        progress: &Progress,
+        mut session: Lent,
+        lock: &dyn RunLock,
+    ) -> (Lent, Result<StepReport, Failed>) {
+        let transactional = self
+            .graph
+            .get(step.revision.as_str())
+            .map_or(Transactional::Yes, |revision| revision.transactional);
+        let (migration, call, fingerprint) = match self.ready(run, step, progress, lock) {
+            Ok(ready) => ready,
+            Err(cause) => return (session, Err((cause, Aftermath::Untouched))),
+        };
+        let mut attempts = 1;
+        let mut pause = self.patience.first_delay;
+        loop {
+            let mut attempt = Attempt {
+                run: run.id,
+                revision: step.revision.clone(),
+                action: action(step),
+                fingerprint: fingerprint.clone(),
+                started: Timestamp::now(),
+                duration: Duration::ZERO,
+                work: Work::default(),
+                outcome: Outcome::Done,
+                error: None,
+                performed_by: run.performed_by.clone(),
+            };
+            let started = Instant::now();
+            let result;
+            (session, result) = match transactional {
+                Transactional::Yes => {
+                    self.attempt(
+                        step,
+                        &*migration,
+                        &call,
+                        &mut attempt,
+                        started,
+                        session,
+                        lock,
+                    )
+                    .await
+                }
+                Transactional::No => {
+                    self.attempt_bare(
+                        step,
+                        &*migration,
+                        &call,
+                        &mut attempt,
+                        started,
+                        session,
+                        lock,
+                    )
+                    .await
+                }
+            };
+            let (cause, aftermath) = match result {
+                Ok(()) => {
+                    let report = StepReport {
+                        revision: step.revision.clone(),
+                        direction: step.direction,
+                        work: attempt.work,
+                        duration: started.elapsed(),
+                        attempts,
+                    };
+                    self.observer
+                        .event(&Event::StepFinished { report: &report });
+                    return (session, Ok(report));
+                }
+                Err(failed) => failed,
+            };
+            let passing = aftermath == Aftermath::RolledBack(step.revision.clone())
+                && cause.is_transient()
+                && attempts < self.patience.attempts;
+            if !passing {
+                let failed = self
+                    .give_up(&mut *session, attempt, attempts, (cause, aftermath))
+                    .await;
+                return (session, Err(failed));
+            }
+            let delay = jittered(pause);
+            self.observer.event(&Event::Retrying {
+                revision: &step.revision,
+                attempt: attempts,
+                delay,
+                reason: &innermost(&cause),
+            });
+            if let Err(cause) = self.sleep(delay).await {
+                return (session, Err((cause, aftermath)));
+            }
+            attempts += 1;
+            pause = (pause * 2).min(self.patience.longest_delay);
+        }
+    }
+
+    /// Looks up everything that a step needs, before anything is begun.
+    fn ready(
+        &self,
+        run: &Run,
+        step: &Step,
+        progress: &Progress,
+        lock: &dyn RunLock,
+    ) -> Result<(Arc<dyn Migration>, Call, Fingerprint), Cause> {
+        if self.cancel.is_requested() {
+            return Err(Cause::Cancelled);
+        }
+        if !lock.is_held() {
+            return Err(Cause::LockLost);
+        }
+        self.observer.event(&Event::StepStarted {
+            number: progress.done.len() + 1,
+            total: progress.planned,
+            step,
+            message: self
+                .graph
+                .get(step.revision.as_str())
+                .map_or("", |revision| &revision.message),
+        });
+        let load = |source| Cause::Load {
+            revision: step.revision.clone(),
+            source,
+        };
+        let fingerprint = self.library.fingerprint(&step.revision).map_err(load)?;
+        let migration = self.library.load(&step.revision).map_err(load)?;
+        let call = Call {
+            revision: step.revision.clone(),
+            direction: step.direction,
+            run: run.id,
+            dialect: run.dialect,
+            now: run.now,
+            seed: seed(run, &step.revision),
+            parameters: self.library.parameters(&step.revision),
+            cancel: self.cancel.clone(),
+            listener: Arc::new(Relay {
+                revision: step.revision.clone(),
+                observer: Arc::clone(&self.observer),
+            }),
+        };
+        Ok((migration, call, fingerprint))
+    }
+
+    /// One attempt in one transaction: it is in effect as a whole, with its records, or not at all.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of an attempt are lent by its caller, which goes on with each of them"
+    )]
+    async fn attempt(
+        &self,
+        step: &Step,
+        migration: &dyn Migration,
+        call: &Call,
+        attempt: &mut Attempt,
+        started: Instant,
+        mut session: Lent,
+        lock: &dyn RunLock,
+    ) -> (Lent, Result<(), Failed>) {
+        if let Err(source) = session.begin().await {
+            let cause = transaction(step, "begun", source);
+            let failed = self.undo(&mut *session, step, cause).await;
+            return (session, Err(failed));
+        }
+        let result;
+        (session, result) = migration.run(call, session).await;
+        match result {
+            Ok(work) => attempt.work = work,
+            Err(source) => {
+                let cause = failed(step, source);
+                let failed = self.undo(&mut *session, step, cause).await;
+                return (session, Err(failed));
+            }
+        }
+        attempt.duration = started.elapsed();
+        let mut records = self.history.move_versions(step);
+        records.push(self.history.record(attempt));
+        records.extend(lock.fence());
+        if let Err(cause) = write(&mut *session, step, &records).await {
+            let failed = self.undo(&mut *session, step, cause).await;
+            return (session, Err(failed));
+        }
+        let committed = session.commit().await;
+        let result = self.settle(&mut *session, step, committed).await;
+        (session, result)
+    }
+
+    /// One attempt without a transaction. The ledger says that it began before anything else happens, so that an
+    /// interruption cannot go unnoticed.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the parts of an attempt are lent by its caller, which goes on with each of them"
+    )]
+    async fn attempt_bare(
+        &self,
+        step: &Step,
+        migration: &dyn Migration,
+        call: &Call,
+        attempt: &mut Attempt,
+        started: Instant,
+        mut session: Lent,
+        lock: &dyn RunLock,
+    ) -> (Lent, Result<(), Failed>) {
+        attempt.outcome = Outcome::Started;
+        let mut records = vec![self.history.record(attempt)];
+        records.extend(lock.fence());
+        if let Err(failed) = self.write_alone(&mut *session, step, &records).await {
+            attempt.outcome = Outcome::Done;
+            return (session, Err(failed));
+        }
+        let result;
+        (session, result) = migration.run(call, session).await;
+        attempt.duration = started.elapsed();
+        let partial = |cause| (cause, Aftermath::Partial(step.revision.clone()));
+        match result {
+            Ok(work) => attempt.work = work,
+            Err(source) => return (session, Err(partial(failed(step, source)))),
+        }
+        attempt.outcome = Outcome::Done;
+        let mut records = self.history.move_versions(step);
+        records.push(self.history.conclude(attempt));
+        records.extend(lock.fence());
+        let written = self.write_alone(&mut *session, step, &records).await;
+        if written.is_err() {
+            attempt.outcome = Outcome::Started;
+        }
+        (session, written.map_err(|(cause, _)| partial(cause)))
+    }
+
+    /// Writes records in a transaction of their own.
+    async fn write_alone(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        records: &[Statement],
+    ) -> Result<(), Failed> {
+        if let Err(source) = session.begin().await {
+            return Err(self
+                .undo(session, step, transaction(step, "begun", source))
+                .await);
+        }
+        if let Err(cause) = write(session, step, records).await {
+            return Err(self.undo(session, step, cause).await);
+        }
+        let committed = session.commit().await;
+        self.settle(session, step, committed).await
+    }
+
+    /// Rolls the transaction back. A connection that is gone has taken its transaction with it.
+    async fn undo(&self, session: &mut dyn Session, step: &Step, cause: Cause) -> Failed {
+        let aftermath = Aftermath::RolledBack(step.revision.clone());
+        match session.rollback().await {
+            Ok(()) | Err(DriverError::Closed { .. }) => (cause, aftermath),
+            // A rollback that fails on a living connection leaves the transaction to the end of the session,
+            // which comes as soon as the run ends; it is not committed by anything.
+            Err(_) => (cause, aftermath),
+        }
+    }
+
+    /// Finds out what became of a commit. When its answer was lost, the database is asked over a new connection.
+    async fn settle(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        committed: Result<(), DriverError>,
+    ) -> Result<(), Failed> {
+        let Err(source) = committed else {
+            return Ok(());
+        };
+        let lost = matches!(source, DriverError::CommitUnknown { .. });
+        let cause = transaction(step, "committed", source);
+        if !lost {
+            return Err(self.undo(session, step, cause).await);
+        }
+        let id = step.revision.clone();
+        let aftermath = match self.ask_again().await {
+            Some(rows) => {
+                let has =
+                    |ids: &[RevisionId]| ids.iter().all(|id| rows.iter().any(|r| r == id.as_str()));
+                let lacks = |ids: &[RevisionId]| {
+                    !ids.iter().any(|id| rows.iter().any(|r| r == id.as_str()))
+                };
+                if has(&step.adds) && lacks(&step.removes) {
+                    Aftermath::Committed(id)
+                } else {
+                    Aftermath::RolledBack(id)
+                }
+            }
+            None => Aftermath::Unknown(id),
+        };
+        Err((cause, aftermath))
+    }
+
+    async fn ask_again(&self) -> Option<Vec<String>> {
+        let mut session = self.driver.connect().await.ok()?;
+        self.history
+            .read(&mut *session)
+            .await
+            .ok()
+            .map(|state| state.rows)
+    }
+
+    /// Records a failure for good, as far as the database still listens; the failure itself is what counts.
+    async fn give_up(
+        &self,
+        session: &mut dyn Session,
+        mut attempt: Attempt,
+        attempts: u32,
+        (mut cause, aftermath): Failed,
+    ) -> Failed {
+        if let Cause::Migration {
+            attempts: count, ..
+        } = &mut cause
+        {
+            *count = attempts;
+        }
+        attempt.error = Some(innermost(&cause));
+        let record = match (&aftermath, attempt.outcome) {
+            (Aftermath::Partial(_), _) => {
+                attempt.outcome = Outcome::Partial;
+                self.history.conclude(&attempt)
+            }
+            _ => {
+                attempt.outcome = Outcome::Failed;
+                self.history.record(&attempt)
+            }
+        };
+        if session.begin().await.is_ok() {
+            let written = session.execute(&record.sql, &record.params).await;
+            let ended = match written {
+                Ok(_) => session.commit().await,
+                Err(_) => session.rollback().await,
+            };
+            if ended.is_err() || written.is_err() {
+                self.observer.event(&Event::Log {
+                    revision: &attempt.revision,
+                    level: Level::Warn,
+                    message: "the failure could not be written to the ledger",
+                });
+            }
+        }
+        (cause, aftermath)
+    }
+}
+
+/// Writes what must be in the same transaction as the step; every statement must touch exactly one row.
+async fn write(session: &mut dyn Session, step: &Step, records: &[Statement]) -> Result<(), Cause> {
+    let touched = session
+        .execute_all(records)
+        .await
+        .map_err(|source| Cause::Record {
+            step: step.clone(),
+            source,
+        })?;
+    match touched.into_iter().find(|&rows| rows != 1) {
+        None => Ok(()),
+        Some(touched) => Err(Cause::VersionConflict {
+            step: step.clone(),
+            touched,
+        }),
+    }
+}
+
+impl Cause {
+    /// Whether the step may succeed when it is tried again.
+    fn is_transient(&self) -> bool {
+        match self {
+            Self::Migration { source, .. } => source.is_transient(),
+            Self::Record { source, .. } | Self::Transaction { source, .. } => source.is_transient(),
+            _ => false,
+        }
+    }
+}
+
+fn failed(step: &Step, source: MigrationError) -> Cause {
+    match source {
+        MigrationError::Cancelled => Cause::Cancelled,
+        source => Cause::Migration {
+            step: step.clone(),
+            attempts: 1,
+            source,
+        },
+    }
+}
+
+fn transaction(step: &Step, stage: &'static str, source: DriverError) -> Cause {
+    Cause::Transaction {
+        step: step.clone(),
+        stage,
+        source,
+    }
+}
+
+fn action(step: &Step) -> &'static str {
+    match step.direction {
+        crate::revision::Direction::Upgrade => "upgrade",
+        crate::revision::Direction::Downgrade => "downgrade",
+    }
+}
+
+fn innermost(error: &dyn std::error::Error) -> String {
+    let mut error = error;
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    error.to_string()
+}
+
+/// Eight bytes that are the same whenever the same run does the same revision.
+fn seed(run: &Run, revision: &RevisionId) -> [u8; 8] {
+    let digest = Sha256::new()
+        .chain_update(run.id.as_bytes())
+        .chain_update(revision.as_str())
+        .finalize();
+    let mut seed = [0; 8];
+    seed.copy_from_slice(&digest[..8]);
+    seed
+}
+
+/// Hands what a migration says to the observer of the run.
+struct Relay {
+    revision: RevisionId,
+    observer: Arc<dyn Observer>,
+}
+
+impl Listener for Relay {
+    fn log(&self, level: Level, message: &str) {
+        self.observer.event(&Event::Log {
+            revision: &self.revision,
+            level,
+            message,
+        });
+    }
+
+    fn progress(&self, done: u64, total: Option<u64>) {
+        self.observer.event(&Event::Progress {
+            revision: &self.revision,
+            done,
+            total,
+        });
+    }
+}

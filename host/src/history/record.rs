@@ -1,0 +1,135 @@
+//! Ledger rows.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::History;
+use crate::driver::{Statement, Value};
+use crate::migration::{Fingerprint, Work};
+use crate::revision::RevisionId;
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// It is in effect.
+    Done,
+    /// It was rolled back: nothing of it is in effect.
+    Failed,
+    /// A migration without a transaction began. If nothing followed, it was interrupted.
+    Started,
+    /// A migration without a transaction failed after it had begun: a part of it may be in effect.
+    Partial,
+}
+
+impl Outcome {
+    /// How the ledger spells it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Started => "started",
+            Self::Partial => "partial",
+        }
+    }
+
+    /// Whether a part of the revision may be in effect, so that no run may go on before someone has looked.
+    pub fn is_unfinished(self) -> bool {
+        matches!(self, Self::Started | Self::Partial)
+    }
+}
+
+impl FromStr for Outcome {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        [Self::Done, Self::Failed, Self::Started, Self::Partial]
+            .into_iter()
+            .find(|outcome| outcome.as_str() == text)
+            .ok_or(())
+    }
+}
+
+/// One try of a step, as the ledger records it.
+#[derive(Debug, Clone)]
+pub struct Attempt {
+    /// The run.
+    pub run: Uuid,
+    /// The revision.
+    pub revision: RevisionId,
+    /// `upgrade`, `downgrade` or `stamp`.
+    pub action: &'static str,
+    /// What its code was.
+    pub fingerprint: Fingerprint,
+    /// When it started.
+    pub started: Timestamp,
+    /// How long it took.
+    pub duration: Duration,
+    /// What it did.
+    pub work: Work,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// The error, in one line.
+    pub error: Option<String>,
+    /// The user and the host.
+    pub performed_by: String,
+}
+
+impl History {
+    /// Writes an attempt; touches one row.
+    pub fn record(&self, attempt: &Attempt) -> Statement {
+        Statement::new(
+            format!(
+                "INSERT INTO {} (run, revision, action, outcome, digest, source_digest, parameters_digest, started_at, \
+                 duration_us, statements, rows_touched, performed_by, whimbrel, error) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                self.ledger
+            ),
+            [
+                Value::from(attempt.run.to_string()),
+                Value::from(attempt.revision.as_str()),
+                Value::from(attempt.action),
+                Value::from(attempt.outcome.as_str()),
+                Value::from(attempt.fingerprint.content.as_str()),
+                Value::from(attempt.fingerprint.source.clone()),
+                Value::from(attempt.fingerprint.parameters.clone()),
+                Value::from(attempt.started.to_string()),
+                Value::from(number(attempt.duration.as_micros())),
+                Value::from(number(attempt.work.statements.into())),
+                Value::from(number(attempt.work.rows.into())),
+                Value::from(attempt.performed_by.as_str()),
+                Value::from(env!("CARGO_PKG_VERSION")),
+                Value::from(attempt.error.clone()),
+            ],
+        )
+    }
+
+    /// Says what became of an attempt that was recorded as [`Outcome::Started`]; touches one row.
+    pub fn conclude(&self, attempt: &Attempt) -> Statement {
+        Statement::new(
+            format!(
+                "UPDATE {} SET outcome = $1, duration_us = $2, statements = $3, rows_touched = $4, error = $5 \
+                 WHERE run = $6 AND revision = $7 AND action = $8 AND outcome = 'started'",
+                self.ledger
+            ),
+            [
+                Value::from(attempt.outcome.as_str()),
+                Value::from(number(attempt.duration.as_micros())),
+                Value::from(number(attempt.work.statements.into())),
+                Value::from(number(attempt.work.rows.into())),
+                Value::from(attempt.error.clone()),
+                Value::from(attempt.run.to_string()),
+                Value::from(attempt.revision.as_str()),
+                Value::from(attempt.action),
+            ],
+        )
+    }
+}
+
+/// Counts beyond what a database's integer holds are as good as the largest one.
+fn number(count: u128) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}

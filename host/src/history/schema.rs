@@ -1,0 +1,76 @@
+//! The definitions of Whimbrel's own tables, and the query that reads them all at once.
+
+use super::History;
+use crate::driver::Dialect;
+
+impl History {
+    pub(super) fn definitions(&self) -> [String; 3] {
+        let (id, number, time) = match self.dialect {
+            Dialect::Postgresql => (
+                "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+                "bigint NOT NULL DEFAULT 0",
+                "timestamptz",
+            ),
+            Dialect::Sqlite => (
+                "integer PRIMARY KEY AUTOINCREMENT",
+                "integer NOT NULL DEFAULT 0",
+                "text",
+            ),
+        };
+        [
+            format!(
+                "CREATE TABLE IF NOT EXISTS {} (version_num text NOT NULL PRIMARY KEY)",
+                self.versions
+            ),
+            format!(
+                "CREATE TABLE IF NOT EXISTS {} (
+    id {id},
+    run text NOT NULL,
+    revision text NOT NULL,
+    action text NOT NULL,
+    outcome text NOT NULL,
+    digest text NOT NULL,
+    source_digest text,
+    parameters_digest text,
+    started_at {time} NOT NULL,
+    duration_us {number},
+    statements {number},
+    rows_touched {number},
+    performed_by text NOT NULL,
+    whimbrel text NOT NULL,
+    error text
+)",
+                self.ledger
+            ),
+            format!(
+                "CREATE INDEX IF NOT EXISTS {} ON {} (revision, id)",
+                match self.dialect {
+                    // PostgreSQL makes an index in the schema of its table and takes no other name for it.
+                    Dialect::Postgresql => self.index.clone(),
+                    Dialect::Sqlite => match self.ledger.split_once('.') {
+                        Some((schema, _)) => format!("{schema}.{}", self.index),
+                        None => self.index.clone(),
+                    },
+                },
+                match (self.dialect, self.ledger.split_once('.')) {
+                    (Dialect::Sqlite, Some((_, table))) => table,
+                    _ => &self.ledger,
+                },
+            ),
+        ]
+    }
+
+    /// Rows of the version table have an empty outcome; the others are the last of each revision in the ledger.
+    pub(super) fn state_query(&self) -> String {
+        format!(
+            "SELECT '' AS outcome, version_num AS revision, '' AS action, '' AS digest, '' AS started_at
+FROM {versions}
+UNION ALL
+SELECT outcome, revision, action, digest, CAST(started_at AS text)
+FROM {ledger}
+WHERE id IN (SELECT max(id) FROM {ledger} WHERE outcome <> 'failed' GROUP BY revision)",
+            versions = self.versions,
+            ledger = self.ledger
+        )
+    }
+}
