@@ -203,10 +203,6 @@ impl Migration for ComponentMigration {
             (_, worked) => (session, worked),
         }
     }
-
-    fn supports(&self, _: Direction) -> bool {
-        true
-    }
 }
 
 impl fmt::Debug for ComponentMigration {
