@@ -1,39 +1,91 @@
 //! SQLite, over rusqlite.
+//!
+//! A session is a connection on a thread of its own. Reading never makes a file: a database that is not there is
+//! empty until the first write.
+
+mod cursor;
+mod decimal;
+mod error;
+mod foreign_keys;
+mod guard;
+mod lock;
+mod place;
+mod process;
+mod session;
+mod thread;
+mod time;
+mod values;
+mod worker;
+
+use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use camino::Utf8Path;
+use rusqlite::Connection;
 
+use self::guard::Guard;
+use self::lock::SqliteLock;
+use self::place::{Opened, Place, Purpose};
+use self::session::SqliteSession;
 use super::{Dialect, Driver, DriverError, RunLock, Session, Settings};
 
-/// A Sqlite database.
+/// A SQLite database: a file, or one in memory that lives as long as this value.
 #[derive(Debug)]
-pub struct Sqlite {}
+pub struct Sqlite {
+    place: Place,
+    settings: Settings,
+    /// Keeps a database in memory alive between sessions.
+    anchor: Mutex<Option<Connection>>,
+}
 
 impl Sqlite {
-    /// Takes the URL apart; does not connect.
+    /// Takes the URL apart; does not connect. `sqlite:app.db` is relative to `base`, `sqlite:///var/app.db` is
+    /// absolute, `sqlite::memory:` is a database of its own; `?mode=ro`, `rw` or `rwc` (the default) says whether it
+    /// may be written and made.
     ///
     /// # Errors
     /// [`DriverError::Settings`] when a part of the URL makes no sense.
-    pub fn new(_url: &str, _base: &Utf8Path, _settings: &Settings) -> Result<Self, DriverError> {
-        todo!()
+    pub fn new(url: &str, base: &Utf8Path, settings: &Settings) -> Result<Self, DriverError> {
+        Ok(Self {
+            place: Place::parse(url, base)?,
+            settings: settings.clone(),
+            anchor: Mutex::new(None),
+        })
+    }
+
+    fn keep_alive(&self) -> Result<(), DriverError> {
+        if self.place.is_in_memory() {
+            let mut anchor = self.anchor.lock().unwrap_or_else(PoisonError::into_inner);
+            if anchor.is_none()
+                && let Opened::Database(connection) = self.place.open(Purpose::Write)?
+            {
+                *anchor = Some(connection);
+            }
+        }
+        Ok(())
     }
 }
 
 #[async_trait]
 impl Driver for Sqlite {
     fn dialect(&self) -> Dialect {
-        todo!()
+        Dialect::Sqlite
     }
 
     fn location(&self) -> String {
-        todo!()
+        self.place.location().to_owned()
     }
 
     async fn connect(&self) -> Result<Box<dyn Session>, DriverError> {
-        todo!()
+        self.keep_alive()?;
+        let guard = Arc::new(Guard::new(&self.settings.version_table));
+        let session =
+            SqliteSession::open(self.place.clone(), guard, self.settings.lock_timeout).await?;
+        Ok(Box::new(session))
     }
 
     async fn open_lock(&self, _version_table: &str) -> Result<Box<dyn RunLock>, DriverError> {
-        todo!()
+        self.keep_alive()?;
+        Ok(Box::new(SqliteLock::new(self.place.clone())))
     }
 }
