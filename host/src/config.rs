@@ -14,6 +14,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use database::{Database, TemplateError};
 pub use error::ConfigError;
+pub(crate) use root::leads_outside;
 pub use root::{CONFIG_FILE, Root};
 pub use version_table::{InvalidTable, VersionTable};
 

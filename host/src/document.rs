@@ -22,7 +22,7 @@ pub(crate) fn parse<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError>
 }
 
 /// The 1-based line of a byte offset.
-fn line_at(text: &str, offset: usize) -> u32 {
+pub(crate) fn line_at(text: &str, offset: usize) -> u32 {
     let before = &text.as_bytes()[..offset.min(text.len())];
     let newlines = before.iter().filter(|&&byte| byte == b'\n').count();
     u32::try_from(newlines + 1).unwrap_or(u32::MAX)

@@ -32,12 +32,19 @@ pub enum Dialect {
     Sqlite,
 }
 
-impl fmt::Display for Dialect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Dialect {
+    /// Its name, as files and messages spell it.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Postgresql => "postgresql",
             Self::Sqlite => "sqlite",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Dialect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

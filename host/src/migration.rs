@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::driver::{DatabaseError, Dialect, DriverError, Session};
 use crate::revision::{Direction, RevisionId};
+use crate::sql::{Location, SplitError};
 
 /// The code of a revision.
 #[async_trait]
@@ -169,8 +170,8 @@ impl std::ops::AddAssign for Work {
 pub struct StatementSource {
     /// The text that was sent.
     pub sql: String,
-    /// The file it stands in and the 1-based line it starts at, where it comes from a file.
-    pub origin: Option<(Utf8PathBuf, u32)>,
+    /// The file it stands in and where it starts there, where it comes from a file.
+    pub origin: Option<(Utf8PathBuf, Location)>,
 }
 
 /// What a guest says when it gives up by itself.
@@ -199,6 +200,15 @@ pub enum MigrationError {
         /// Why.
         #[source]
         source: DriverError,
+    },
+    /// The SQL of a file cannot be cut into statements; nothing of it ran.
+    #[error("{path} cannot be read as SQL")]
+    Script {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why, with the line in the file.
+        #[source]
+        source: SplitError,
     },
     /// The migration gave up by itself.
     #[error("{}", .0.message)]

@@ -124,12 +124,19 @@ pub enum Direction {
     Downgrade,
 }
 
-impl fmt::Display for Direction {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(match self {
+impl Direction {
+    /// Its name, as files and messages spell it.
+    pub fn name(self) -> &'static str {
+        match self {
             Self::Upgrade => "upgrade",
             Self::Downgrade => "downgrade",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
     }
 }
 

@@ -104,6 +104,17 @@ impl SplitError {
             | Self::CopyFromStdin { line } => *line,
         }
     }
+
+    /// The same error in a text that has `lines` more lines in front.
+    #[must_use]
+    pub fn below(mut self, lines: u32) -> Self {
+        match &mut self {
+            Self::Unterminated { line, .. }
+            | Self::ShellCommand { line, .. }
+            | Self::CopyFromStdin { line } => *line = line.saturating_add(lines),
+        }
+        self
+    }
 }
 
 /// Cuts `text` into its statements. What holds nothing but comments is no statement.

@@ -1,0 +1,187 @@
+//! A component migration: its manifest, its component, and what it is built from.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::sync::{Arc, OnceLock};
+
+use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
+use serde_json::{Map, Value};
+
+use super::digest::Digest;
+use super::error::{Problem, SourceError};
+use super::files::{EntryKind, Files, join};
+use super::manifest::{MANIFEST_FILE, Manifest};
+use super::parameters;
+
+/// The body of a component migration. The component is read only when it is needed.
+pub struct Component {
+    folder: Utf8PathBuf,
+    manifest: Manifest,
+    files: Arc<dyn Files>,
+    digest: OnceLock<Digest>,
+}
+
+impl Component {
+    pub(super) fn new(folder: Utf8PathBuf, manifest: Manifest, files: Arc<dyn Files>) -> Self {
+        Self {
+            folder,
+            manifest,
+            files,
+            digest: OnceLock::new(),
+        }
+    }
+
+    /// The migration's folder, relative to the project.
+    pub fn folder(&self) -> &Utf8Path {
+        &self.folder
+    }
+
+    /// What `migration.toml` says.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The component, relative to the project.
+    pub fn path(&self) -> Utf8PathBuf {
+        normal(&self.folder.join(&self.manifest.component))
+    }
+
+    /// Whether the component is built from the folder's own source, so that it can be out of date.
+    pub fn is_built_here(&self) -> bool {
+        self.manifest.language.is_some()
+    }
+
+    /// Reads the component.
+    ///
+    /// # Errors
+    /// When it is not built or cannot be read, and when it is no longer the one that [`digest`](Self::digest) told.
+    pub fn bytes(&self) -> Result<Vec<u8>, SourceError> {
+        let bytes = self.read()?;
+        let digest = Digest::of(&bytes);
+        if *self.digest.get_or_init(|| digest) != digest {
+            return Err(SourceError::new(self.path(), Problem::Changed));
+        }
+        Ok(bytes)
+    }
+
+    /// The digest of the component. Computed when first asked for.
+    ///
+    /// # Errors
+    /// When it is not built or cannot be read.
+    pub fn digest(&self) -> Result<Digest, SourceError> {
+        match self.digest.get() {
+            Some(digest) => Ok(*digest),
+            None => {
+                let digest = Digest::of(&self.read()?);
+                Ok(*self.digest.get_or_init(|| digest))
+            }
+        }
+    }
+
+    fn read(&self) -> Result<Vec<u8>, SourceError> {
+        let path = self.path();
+        self.files.read(&path).map_err(|error| {
+            if error.kind() == io::ErrorKind::NotFound {
+                SourceError::new(path, Problem::NotBuilt)
+            } else {
+                SourceError::io(path, error)
+            }
+        })
+    }
+
+    /// The digest of what the component is built from: every file of the folder but the manifest, Wasm modules,
+    /// hidden files and build folders (`target`, `node_modules`, `__pycache__`). `None` when nothing is built here.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn source_digest(&self) -> Result<Option<Digest>, SourceError> {
+        if !self.is_built_here() {
+            return Ok(None);
+        }
+        let mut sources = BTreeMap::new();
+        self.collect_sources(&self.folder, &mut sources)?;
+        let parts = sources
+            .iter()
+            .flat_map(|(path, content)| [path.as_str().as_bytes(), content.as_slice()]);
+        Ok(Some(Digest::of_parts(parts)))
+    }
+
+    fn collect_sources(
+        &self,
+        folder: &Utf8Path,
+        sources: &mut BTreeMap<Utf8PathBuf, Vec<u8>>,
+    ) -> Result<(), SourceError> {
+        const BUILD_FOLDERS: [&str; 3] = ["target", "node_modules", "__pycache__"];
+        let entries = self
+            .files
+            .list(folder)
+            .map_err(|error| SourceError::io(folder, error))?;
+        for entry in entries {
+            let path = join(folder, &entry.name);
+            let is_source = !entry.name.starts_with('.')
+                && !entry.name.ends_with(".wasm")
+                && entry.name != MANIFEST_FILE;
+            match entry.kind {
+                EntryKind::Folder if BUILD_FOLDERS.contains(&entry.name.as_str()) => {}
+                EntryKind::Folder if is_source => self.collect_sources(&path, sources)?,
+                EntryKind::File if is_source => {
+                    let content = self
+                        .files
+                        .read(&path)
+                        .map_err(|error| SourceError::io(&path, error))?;
+                    // Relative to the migration, so that a renamed project stays what it is.
+                    let inner = path.strip_prefix(&self.folder).unwrap_or(&path);
+                    sources.insert(inner.to_owned(), content);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// The migration's parameters with those of the run (`-x`) over them.
+    ///
+    /// A parameter that `[params]` gives a default takes the type of it. Any other is JSON where it reads as JSON, and
+    /// text otherwise.
+    ///
+    /// # Errors
+    /// When a parameter of the run does not read as the type of its default.
+    pub fn parameters(
+        &self,
+        run: &BTreeMap<String, String>,
+    ) -> Result<Map<String, Value>, SourceError> {
+        parameters::resolve(&self.manifest.params, run)
+            .map_err(|problem| SourceError::new(self.folder.join(MANIFEST_FILE), problem))
+    }
+
+    /// The digest of the parameters in `[params]`; `None` when there are none.
+    pub fn parameters_digest(&self) -> Option<Digest> {
+        let params = &self.manifest.params;
+        (!params.is_empty()).then(|| parameters::digest(params))
+    }
+}
+
+/// The path without `.` and, as far as it goes, without `..`: what is left of those leads out of the project.
+fn normal(path: &Utf8Path) -> Utf8PathBuf {
+    let mut normal = Utf8PathBuf::new();
+    for component in path.components() {
+        match component {
+            Utf8Component::CurDir => {}
+            Utf8Component::ParentDir if normal.file_name().is_some() => {
+                normal.pop();
+            }
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+impl fmt::Debug for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Component")
+            .field("folder", &self.folder)
+            .field("manifest", &self.manifest)
+            .finish_non_exhaustive()
+    }
+}

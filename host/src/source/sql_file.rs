@@ -1,0 +1,303 @@
+//! One migration in one file of SQL.
+
+use std::ops::Range;
+use std::sync::OnceLock;
+
+use camino::Utf8Path;
+
+use super::declaration::{At, Declaration};
+use super::digest::Digest;
+use super::error::{Problem, SourceError};
+use crate::document::nearest;
+use crate::driver::Dialect;
+use crate::revision::{Direction, Kind, Revision, Transactional};
+
+/// The SQL of a migration, section by section.
+#[derive(Debug)]
+pub struct SqlFile {
+    /// The whole file, with `\n` for every line ending.
+    text: String,
+    sections: Vec<Span>,
+    digest: OnceLock<Digest>,
+}
+
+/// A section's place in the file.
+#[derive(Debug)]
+struct Span {
+    direction: Direction,
+    /// `None`: for every dialect that has no section of its own.
+    dialect: Option<Dialect>,
+    bytes: Range<usize>,
+    first_line: u32,
+}
+
+/// The SQL of one direction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Section<'a> {
+    /// The text below the line that opens the section.
+    pub text: &'a str,
+    /// The 1-based line of the file that the text starts at.
+    pub first_line: u32,
+}
+
+impl SqlFile {
+    /// What to run in a direction on a dialect: its own section, else the one for all. `None` where the file has
+    /// neither, so that the direction cannot be run; an empty section is a valid no-op.
+    pub fn section(&self, direction: Direction, dialect: Dialect) -> Option<Section<'_>> {
+        let find = |wanted: Option<Dialect>| {
+            self.sections
+                .iter()
+                .find(|span| span.direction == direction && span.dialect == wanted)
+        };
+        find(Some(dialect))
+            .or_else(|| find(None))
+            .map(|span| Section {
+                text: &self.text[span.bytes.clone()],
+                first_line: span.first_line,
+            })
+    }
+
+    /// The digest of what runs: the sections, not the header, so that a better message or a label is no change.
+    pub fn digest(&self) -> Digest {
+        *self.digest.get_or_init(|| {
+            Digest::of_parts(self.sections.iter().flat_map(|span| {
+                let dialect = span.dialect.map_or("", Dialect::name);
+                let text = &self.text[span.bytes.clone()];
+                [span.direction.name(), dialect, text].map(str::as_bytes)
+            }))
+        })
+    }
+
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// Everything that is wrong with it.
+    pub(super) fn parse(
+        path: &Utf8Path,
+        content: Vec<u8>,
+    ) -> Result<(Revision, Self), Vec<SourceError>> {
+        let text =
+            normalised(content).ok_or_else(|| vec![SourceError::new(path, Problem::NotUtf8)])?;
+        if text.lines().next().and_then(directive) != Some("migration") {
+            return Err(vec![SourceError {
+                path: path.to_owned(),
+                line: Some(1),
+                problem: Problem::NotDeclared,
+            }]);
+        }
+        let mut reader = Reader::new(path);
+        reader.read(&text);
+        let Reader {
+            declaration,
+            sections,
+            mut errors,
+            ..
+        } = reader;
+
+        let upgrades = |span: &Span| span.direction == Direction::Upgrade;
+        if !sections.iter().any(upgrades) {
+            errors.push(SourceError::new(path, Problem::NoUpgrade));
+        }
+        let name = path.file_stem().unwrap_or_default();
+        match declaration.check(path, name, Kind::Sql, &mut errors) {
+            Some(revision) if errors.is_empty() => {
+                let file = Self {
+                    text,
+                    sections,
+                    digest: OnceLock::new(),
+                };
+                Ok((revision, file))
+            }
+            _ => Err(errors),
+        }
+    }
+}
+
+/// The text of a file without a byte order mark and with `\n` for every line ending.
+fn normalised(content: Vec<u8>) -> Option<String> {
+    let mut text = String::from_utf8(content).ok()?;
+    if text.contains('\r') {
+        text = text.replace("\r\n", "\n");
+    }
+    if let Some(rest) = text.strip_prefix('\u{feff}') {
+        text = rest.to_owned();
+    }
+    Some(text)
+}
+
+/// What stands behind `-- whimbrel:` in a line that is nothing else.
+fn directive(line: &str) -> Option<&str> {
+    let comment = line.trim().strip_prefix("--")?.trim_start();
+    comment.strip_prefix("whimbrel:").map(str::trim)
+}
+
+const KEYS: [&str; 7] = [
+    "id",
+    "revises",
+    "depends-on",
+    "labels",
+    "message",
+    "created",
+    "transaction",
+];
+const DIALECTS: [Dialect; 2] = [Dialect::Postgresql, Dialect::Sqlite];
+const DIRECTIONS: [Direction; 2] = [Direction::Upgrade, Direction::Downgrade];
+
+/// Goes through the lines of a file.
+struct Reader<'a> {
+    path: &'a Utf8Path,
+    declaration: Declaration,
+    keys: Vec<&'static str>,
+    sections: Vec<Span>,
+    errors: Vec<SourceError>,
+}
+
+impl<'a> Reader<'a> {
+    fn new(path: &'a Utf8Path) -> Self {
+        Self {
+            path,
+            declaration: Declaration::default(),
+            keys: Vec::new(),
+            sections: Vec::new(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn report(&mut self, line: u32, problem: Problem) {
+        self.errors.push(SourceError {
+            path: self.path.to_owned(),
+            line: Some(line),
+            problem,
+        });
+    }
+
+    fn read(&mut self, text: &str) {
+        let mut start = 0;
+        let mut in_header = true;
+        for (number, line) in (1u32..).zip(text.split_inclusive('\n')) {
+            let end = start + line.len();
+            if let Some(directive) = directive(line) {
+                if number > 1 {
+                    in_header = false;
+                    self.open_section(directive, number, end);
+                }
+            } else if in_header {
+                in_header = self.read_header(line.trim(), number);
+            } else if let Some(section) = self.sections.last_mut() {
+                section.bytes.end = end;
+            }
+            start = end;
+        }
+    }
+
+    /// Reads a line of the header; `false` when the header cannot go on.
+    fn read_header(&mut self, line: &str, number: u32) -> bool {
+        if line.is_empty() {
+            return true;
+        }
+        let Some(comment) = line.strip_prefix("--").map(str::trim) else {
+            self.report(number, Problem::SqlInHeader);
+            return false;
+        };
+        if comment.is_empty() {
+            return true;
+        }
+        match comment.split_once(':') {
+            Some((key, value)) if !key.contains(char::is_whitespace) => {
+                self.read_key(key, value.trim(), number);
+            }
+            _ => self.report(number, Problem::NotAHeader(line.to_owned())),
+        }
+        true
+    }
+
+    fn read_key(&mut self, key: &str, value: &str, line: u32) {
+        let Some(&key) = KEYS.iter().find(|&&known| known == key) else {
+            let problem = Problem::UnknownKey {
+                key: key.to_owned(),
+                suggestion: nearest(key, KEYS),
+            };
+            return self.report(line, problem);
+        };
+        if self.keys.contains(&key) {
+            return self.report(line, Problem::DuplicateKey(key));
+        }
+        self.keys.push(key);
+        if value.is_empty() {
+            return self.report(line, Problem::EmptyKey(key));
+        }
+        let text = || {
+            Some(At {
+                line,
+                value: value.to_owned(),
+            })
+        };
+        let list = || {
+            Some(At {
+                line,
+                value: value
+                    .split(',')
+                    .map(|item| item.trim().to_owned())
+                    .collect(),
+            })
+        };
+        match key {
+            "id" => self.declaration.id = text(),
+            "revises" => self.declaration.revises = list(),
+            "depends-on" => self.declaration.depends_on = list(),
+            "labels" => self.declaration.labels = list(),
+            "message" => self.declaration.message = text(),
+            "created" => self.declaration.created = text(),
+            _ => self.read_transaction(value, line),
+        }
+    }
+
+    fn read_transaction(&mut self, value: &str, line: u32) {
+        self.declaration.transactional = match value {
+            "true" => Transactional::Yes,
+            "false" => Transactional::No,
+            other => return self.report(line, Problem::Transaction(other.to_owned())),
+        };
+    }
+
+    fn open_section(&mut self, directive: &str, line: u32, start: usize) {
+        let (name, dialect) = match directive.split_once(char::is_whitespace) {
+            Some((name, dialect)) => (name, Some(dialect.trim_start())),
+            None => (directive, None),
+        };
+        let Some(direction) = DIRECTIONS.into_iter().find(|known| known.name() == name) else {
+            let problem = Problem::UnknownSection {
+                section: directive.to_owned(),
+                suggestion: nearest(name, DIRECTIONS.map(Direction::name)),
+            };
+            return self.report(line, problem);
+        };
+        let dialect = match dialect {
+            None => None,
+            Some(given) => match DIALECTS.into_iter().find(|known| known.name() == given) {
+                Some(dialect) => Some(dialect),
+                None => {
+                    let dialect = given.to_owned();
+                    return self.report(line, Problem::UnknownDialect { dialect });
+                }
+            },
+        };
+        let same = |span: &&Span| span.direction == direction && span.dialect == dialect;
+        if let Some(earlier) = self.sections.iter().find(same) {
+            let problem = Problem::DuplicateSection {
+                section: format!("whimbrel:{directive}"),
+                first: earlier.first_line - 1,
+            };
+            return self.report(line, problem);
+        }
+        self.sections.push(Span {
+            direction,
+            dialect,
+            bytes: start..start,
+            first_line: line + 1,
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Runs the statements of a SQL file, one at a time.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use camino::Utf8PathBuf;
+
+use super::sql_file::SqlFile;
+use crate::driver::{Authority, Dialect, DriverError, Session};
+use crate::migration::{Call, Cancel, Migration, MigrationError, StatementSource, Work};
+use crate::revision::Direction;
+use crate::sql::{Location, Piece, split};
+
+/// A SQL file as a migration for one dialect. Nothing is cut into statements before it runs.
+#[derive(Debug, Clone)]
+pub struct SqlMigration {
+    file: Arc<SqlFile>,
+    path: Utf8PathBuf,
+    dialect: Dialect,
+}
+
+impl SqlMigration {
+    /// The migration of `file`, which stands at `path`.
+    pub fn new(file: Arc<SqlFile>, path: impl Into<Utf8PathBuf>, dialect: Dialect) -> Self {
+        Self {
+            file,
+            path: path.into(),
+            dialect,
+        }
+    }
+
+    async fn run_statements(
+        &self,
+        call: &Call,
+        session: &mut dyn Session,
+    ) -> Result<Work, MigrationError> {
+        let Some(section) = self.file.section(call.direction, self.dialect) else {
+            return Ok(Work::default());
+        };
+        let above = section.first_line - 1;
+        let pieces = split(section.text, self.dialect).map_err(|error| MigrationError::Script {
+            path: self.path.clone(),
+            source: error.below(above),
+        })?;
+        session
+            .assume(Authority::File)
+            .await
+            .map_err(|source| MigrationError::Statement {
+                statement: None,
+                source,
+            })?;
+
+        let mut work = Work::default();
+        for piece in pieces {
+            if call.cancel.is_requested() {
+                return Err(MigrationError::Cancelled);
+            }
+            match run_cancellable(session, piece.text, &call.cancel).await {
+                Ok(rows) => {
+                    work += Work {
+                        statements: 1,
+                        rows,
+                    }
+                }
+                Err(DriverError::Cancelled) if call.cancel.is_requested() => {
+                    return Err(MigrationError::Cancelled);
+                }
+                Err(source) => {
+                    return Err(MigrationError::Statement {
+                        statement: Some(Box::new(self.source_of(&piece, above))),
+                        source,
+                    });
+                }
+            }
+        }
+        Ok(work)
+    }
+
+    fn source_of(&self, piece: &Piece<'_>, above: u32) -> StatementSource {
+        let start = Location {
+            line: piece.start.line + above,
+            ..piece.start
+        };
+        StatementSource {
+            sql: piece.text.to_owned(),
+            origin: Some((self.path.clone(), start)),
+        }
+    }
+}
+
+/// Runs a statement, and has the database stop it when the user asks for it.
+async fn run_cancellable(
+    session: &mut dyn Session,
+    sql: &str,
+    cancel: &Cancel,
+) -> Result<u64, DriverError> {
+    let canceller = session.canceller();
+    let mut running = session.run(sql);
+    tokio::select! {
+        biased;
+        outcome = &mut running => return outcome,
+        () = cancel.requested() => {}
+    }
+    canceller.cancel().await;
+    running.await
+}
+
+#[async_trait]
+impl Migration for SqlMigration {
+    async fn run(
+        &self,
+        call: &Call,
+        mut session: Box<dyn Session>,
+    ) -> (Box<dyn Session>, Result<Work, MigrationError>) {
+        let outcome = self.run_statements(call, session.as_mut()).await;
+        (session, outcome)
+    }
+
+    fn supports(&self, direction: Direction) -> bool {
+        self.file.section(direction, self.dialect).is_some()
+    }
+}
