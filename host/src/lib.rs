@@ -4,6 +4,7 @@
 
 pub mod build;
 pub mod config;
+pub mod digest;
 mod document;
 pub mod driver;
 pub mod engine;

@@ -10,7 +10,6 @@
 
 mod component;
 mod declaration;
-mod digest;
 mod error;
 mod files;
 mod lock;
@@ -24,7 +23,6 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 pub use component::Component;
-pub use digest::{Digest, InvalidDigest};
 pub use error::{Problem, SourceError, SourceErrors};
 pub use files::{Entry, EntryKind, Files};
 pub use include_dir;
@@ -33,6 +31,7 @@ pub use manifest::{MANIFEST_FILE, Manifest};
 pub use sql_file::{Section, SqlFile};
 pub use sql_migration::SqlMigration;
 
+use crate::digest::Digest;
 use crate::revision::{Revision, RevisionId};
 
 /// One migration as it was read.

@@ -21,6 +21,6 @@ mod wasi;
 mod watch;
 
 pub use admission::{Interface, Wasi, admit, imports, interface};
-pub use component::{ComponentMigration, ReadComponent, Sha256};
+pub use component::{ComponentMigration, ReadComponent};
 pub use limits::Limits;
 pub use runtime::Runtime;

@@ -8,11 +8,11 @@ use std::sync::{Arc, OnceLock};
 use camino::{Utf8Component, Utf8Path, Utf8PathBuf};
 use serde_json::{Map, Value};
 
-use super::digest::Digest;
 use super::error::{Problem, SourceError};
 use super::files::{EntryKind, Files, join};
 use super::manifest::{MANIFEST_FILE, Manifest};
 use super::parameters;
+use crate::digest::Digest;
 
 /// The body of a component migration. The component is read only when it is needed.
 pub struct Component {

@@ -8,11 +8,11 @@ use camino::Utf8Path;
 use serde::Deserialize;
 use thiserror::Error;
 
-use super::digest::Digest;
 use super::error::SourceError;
 use super::files::Files;
 use super::{Migrations, SourceRevision};
 use crate::config::Root;
+use crate::digest::Digest;
 use crate::document::{self, DocumentError};
 use crate::revision::RevisionId;
 
@@ -218,7 +218,7 @@ impl PinEntry {
             digest: self
                 .digest
                 .parse()
-                .map_err(|error: super::InvalidDigest| error.to_string())?,
+                .map_err(|error: crate::digest::InvalidDigest| error.to_string())?,
             source: optional(&self.source)?,
             params: optional(&self.params)?,
         })

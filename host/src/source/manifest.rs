@@ -8,6 +8,7 @@ use super::declaration::{At, Declaration};
 use super::error::{Problem, SourceError};
 use crate::document::{self, DocumentError, line_at};
 use crate::revision::{Kind, Revision, Transactional};
+use crate::wasm::Limits;
 
 /// The file that makes a folder a migration.
 pub const MANIFEST_FILE: &str = "migration.toml";
@@ -21,8 +22,8 @@ pub struct Manifest {
     pub component: Utf8PathBuf,
     /// `[capabilities]`, as it stands.
     pub capabilities: toml::Table,
-    /// `[limits]`, as it stands.
-    pub limits: toml::Table,
+    /// `[limits]`.
+    pub limits: Limits,
     /// `[params]`: the parameters with their defaults.
     pub params: serde_json::Map<String, serde_json::Value>,
 }
@@ -45,7 +46,7 @@ struct ManifestFile {
     #[serde(default)]
     capabilities: toml::Table,
     #[serde(default)]
-    limits: toml::Table,
+    limits: Limits,
     #[serde(default, deserialize_with = "params")]
     params: serde_json::Map<String, serde_json::Value>,
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::digest::Digest;
 use super::error::Problem;
+use crate::digest::Digest;
 
 /// The defaults with the run's parameters over them.
 pub(super) fn resolve(

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use camino::Utf8Path;
 
 use super::declaration::{At, Declaration};
-use super::digest::Digest;
 use super::error::{Problem, SourceError};
+use crate::digest::Digest;
 use crate::document::nearest;
 use crate::driver::Dialect;
 use crate::revision::{Direction, Kind, Revision, Transactional};

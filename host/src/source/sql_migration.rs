@@ -29,6 +29,11 @@ impl SqlMigration {
         }
     }
 
+    /// Whether the file says how to go in this direction on this dialect.
+    pub fn supports(&self, direction: Direction) -> bool {
+        self.file.section(direction, self.dialect).is_some()
+    }
+
     async fn run_statements(
         &self,
         call: &Call,
@@ -114,9 +119,5 @@ impl Migration for SqlMigration {
     ) -> (Box<dyn Session>, Result<Work, MigrationError>) {
         let outcome = self.run_statements(call, session.as_mut()).await;
         (session, outcome)
-    }
-
-    fn supports(&self, direction: Direction) -> bool {
-        self.file.section(direction, self.dialect).is_some()
     }
 }

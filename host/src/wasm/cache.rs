@@ -13,7 +13,7 @@ use etcetera::BaseStrategy;
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-use crate::wasm::Sha256;
+use crate::digest::Digest;
 
 /// The variable that names the cache's directory.
 const VARIABLE: &str = "WHIMBREL_CACHE_DIR";
@@ -45,12 +45,12 @@ impl Cache {
     }
 
     /// Whether a component is there.
-    pub(super) fn contains(&self, digest: &Sha256) -> bool {
+    pub(super) fn contains(&self, digest: &Digest) -> bool {
         self.path(digest).is_file()
     }
 
     /// Loads a component; `None` when it is not there or cannot be used.
-    pub(super) fn load(&self, engine: &Engine, digest: &Sha256) -> Option<Component> {
+    pub(super) fn load(&self, engine: &Engine, digest: &Digest) -> Option<Component> {
         let path = self.path(digest);
         #[expect(unsafe_code, reason = "the one call that takes compiled code on trust")]
         // SAFETY: the file was written by `store` of this user: `open` has checked that the directory belongs to
@@ -62,7 +62,7 @@ impl Cache {
     }
 
     /// Keeps compiled code.
-    pub(super) fn store(&self, digest: &Sha256, compiled: &[u8]) -> io::Result<()> {
+    pub(super) fn store(&self, digest: &Digest, compiled: &[u8]) -> io::Result<()> {
         static COUNTER: AtomicU32 = AtomicU32::new(0);
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let temporary = self.dir.join(format!("{}.{count}.tmp", std::process::id()));
@@ -74,7 +74,7 @@ impl Cache {
         written
     }
 
-    fn path(&self, digest: &Sha256) -> PathBuf {
+    fn path(&self, digest: &Digest) -> PathBuf {
         self.dir.join(format!("{digest}.cwasm"))
     }
 }

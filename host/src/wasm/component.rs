@@ -4,7 +4,6 @@ use std::fmt;
 use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
-use sha2::Digest as _;
 
 use super::admission::{Wasi, refuse};
 use super::bindings::MigrationPre;
@@ -13,32 +12,10 @@ use super::limits::Limits;
 use super::runtime::{Runtime, Sandbox};
 use super::trap::{Ending, explain};
 use super::watch::Watch;
+use crate::digest::Digest;
 use crate::driver::{Authority, Session};
 use crate::migration::{Call, Level, Migration, MigrationError, Work};
 use crate::revision::Direction;
-
-/// The SHA-256 of a component's bytes.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Sha256(pub [u8; 32]);
-
-impl Sha256 {
-    /// The digest of `bytes`.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(sha2::Sha256::digest(bytes).into())
-    }
-}
-
-impl fmt::Display for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Debug for Sha256 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
 
 /// What reads a component's bytes, when the cache does not have its compiled code.
 pub type ReadComponent = Arc<dyn Fn() -> std::io::Result<Arc<[u8]>> + Send + Sync>;
@@ -46,7 +23,7 @@ pub type ReadComponent = Arc<dyn Fn() -> std::io::Result<Arc<[u8]>> + Send + Syn
 /// A migration whose code is a component.
 pub struct ComponentMigration {
     runtime: Runtime,
-    digest: Sha256,
+    digest: Digest,
     read: ReadComponent,
     wasi: Wasi,
     limits: Limits,
@@ -58,7 +35,7 @@ impl ComponentMigration {
     /// digest are then refused.
     pub fn new(
         runtime: &Runtime,
-        digest: Sha256,
+        digest: Digest,
         read: ReadComponent,
         wasi: Wasi,
         limits: Limits,
@@ -81,7 +58,7 @@ impl ComponentMigration {
         limits: Limits,
     ) -> Self {
         let bytes = bytes.into();
-        let digest = Sha256::of(&bytes);
+        let digest = Digest::of(&bytes);
         Self::new(
             runtime,
             digest,
@@ -92,7 +69,7 @@ impl ComponentMigration {
     }
 
     /// The digest of the component's bytes.
-    pub fn digest(&self) -> &Sha256 {
+    pub fn digest(&self) -> &Digest {
         &self.digest
     }
 
@@ -107,7 +84,7 @@ impl ComponentMigration {
     /// Compiles the component into the cache and makes it ready to run.
     pub(super) fn compile(&self, sandbox: &Sandbox) -> Result<(), MigrationError> {
         let bytes = (self.read)().map_err(|error| refuse(format!("it cannot be read: {error}")))?;
-        if Sha256::of(&bytes) != self.digest {
+        if Digest::of(&bytes) != self.digest {
             return Err(refuse(format!(
                 "its bytes have changed since they were checked: they are no longer those of {}",
                 self.digest

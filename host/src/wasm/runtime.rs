@@ -8,13 +8,13 @@ use rayon::prelude::*;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
-use super::Sha256;
 use super::admission::{self, Interface, Wasi, refuse};
 use super::bindings::{Migration, MigrationPre};
 use super::cache::Cache;
 use super::component::ComponentMigration;
 use super::guest::Guest;
 use super::wasi;
+use crate::digest::Digest;
 use crate::migration::MigrationError;
 
 /// How often a running guest looks whether it must stop, and lets other tasks of its thread run.
@@ -134,7 +134,7 @@ impl Sandbox {
     /// Compiles a component. With a cache, the code is kept there and mapped from there.
     pub(super) fn compile(
         &self,
-        digest: &Sha256,
+        digest: &Digest,
         bytes: &[u8],
     ) -> Result<Component, MigrationError> {
         let invalid = |error: wasmtime::Error| refuse(format!("it does not compile: {error:#}"));

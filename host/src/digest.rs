@@ -7,16 +7,14 @@ use serde::{Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use thiserror::Error;
 
-/// A SHA-256 digest. Written `sha256:` and 64 hexadecimal digits.
+/// A SHA-256 digest. Written as 64 hexadecimal digits in lower case, as `sha256sum` does.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Digest([u8; 32]);
 
 /// A text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("`{0}` is not `sha256:` and 64 hexadecimal digits")]
+#[error("`{0}` is not a SHA-256 digest of 64 hexadecimal digits")]
 pub struct InvalidDigest(pub String);
-
-const PREFIX: &str = "sha256:";
 
 impl Digest {
     /// The digest of some bytes: what `sha256sum` prints for a file of them.
@@ -25,7 +23,7 @@ impl Digest {
     }
 
     /// The digest of several texts, each kept apart from the next.
-    pub(super) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
+    pub(crate) fn of_parts<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = Sha256::new();
         for part in parts {
             hasher.update((part.len() as u64).to_le_bytes());
@@ -42,8 +40,13 @@ impl Digest {
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(PREFIX)?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        const DIGITS: &[u8; 16] = b"0123456789abcdef";
+        let mut text = String::with_capacity(64);
+        for byte in self.0 {
+            text.push(char::from(DIGITS[usize::from(byte >> 4)]));
+            text.push(char::from(DIGITS[usize::from(byte & 15)]));
+        }
+        f.pad(&text)
     }
 }
 
@@ -62,7 +65,7 @@ impl FromStr for Digest {
 }
 
 fn parse(text: &str) -> Option<Digest> {
-    let hex = text.strip_prefix(PREFIX)?.as_bytes();
+    let hex = text.as_bytes();
     if hex.len() != 64 {
         return None;
     }
@@ -88,7 +91,7 @@ mod tests {
     #[test]
     fn a_digest_reads_back_what_it_writes() {
         let digest = Digest::of(b"abc");
-        let text = "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let text = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         assert_eq!(digest.to_string(), text);
         assert_eq!(text.parse(), Ok(digest));
     }
