@@ -1,0 +1,7 @@
+-- whimbrel:migration
+-- id: a2b84e5d07f3
+-- revises: 6ea2370bc5d1, 91f7c20e6d3b
+-- message: merge people and planning
+-- created: 2026-05-04T09:00:00Z
+-- whimbrel:upgrade
+-- whimbrel:downgrade
