@@ -76,35 +76,35 @@ WITH spaces AS (
 ), objects AS (
   SELECT '' AS owner, 'schema ' || nspname AS definition FROM spaces WHERE nspname <> 'public'
   UNION ALL
-  SELECT c.relname,
+  SELECT c.relname::text,
          format('%s %s.%s', CASE c.relkind WHEN 'r' THEN 'table' WHEN 'p' THEN 'partitioned table' WHEN 'f' THEN 'foreign table' END,
                 s.nspname, c.relname)
   FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace WHERE c.relkind IN ('r', 'p', 'f')
   UNION ALL
-  SELECT c.relname,
+  SELECT c.relname::text,
          format('column %s.%s %s: %s %s%s default %s', s.nspname, c.relname, a.attnum, a.attname,
                 format_type(a.atttypid, a.atttypmod), CASE WHEN a.attnotnull THEN ' not null' ELSE '' END,
-                coalesce(pg_get_expr(d.adbin, d.adrelid), '-') || ' ' || a.attidentity || a.attgenerated)
+                coalesce(pg_get_expr(d.adbin, d.adrelid), '-') || ' ' || a.attidentity::text || a.attgenerated::text)
   FROM pg_attribute a
   JOIN pg_class c ON c.oid = a.attrelid AND c.relkind IN ('r', 'p', 'f')
   JOIN spaces s ON s.oid = c.relnamespace
   LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
   WHERE a.attnum > 0 AND NOT a.attisdropped
   UNION ALL
-  SELECT c.relname, format('constraint %s.%s %s: %s', s.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid))
+  SELECT c.relname::text, format('constraint %s.%s %s: %s', s.nspname, c.relname, k.conname, pg_get_constraintdef(k.oid))
   FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN spaces s ON s.oid = c.relnamespace
   UNION ALL
-  SELECT c.relname, format('index %s valid: %s', pg_get_indexdef(i.indexrelid), i.indisvalid)
+  SELECT c.relname::text, format('index %s valid: %s', pg_get_indexdef(i.indexrelid), i.indisvalid)
   FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid JOIN spaces s ON s.oid = c.relnamespace
   UNION ALL
-  SELECT c.relname, format('trigger %s', pg_get_triggerdef(t.oid))
+  SELECT c.relname::text, format('trigger %s', pg_get_triggerdef(t.oid))
   FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid JOIN spaces s ON s.oid = c.relnamespace
   WHERE NOT t.tgisinternal
   UNION ALL
-  SELECT c.relname, format('view %s.%s: %s', s.nspname, c.relname, pg_get_viewdef(c.oid))
+  SELECT c.relname::text, format('view %s.%s: %s', s.nspname, c.relname, pg_get_viewdef(c.oid))
   FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace WHERE c.relkind IN ('v', 'm')
   UNION ALL
-  SELECT coalesce(o.relname, c.relname), format('sequence %s.%s', s.nspname, c.relname)
+  SELECT coalesce(o.relname, c.relname)::text, format('sequence %s.%s', s.nspname, c.relname)
   FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace
   LEFT JOIN pg_depend d ON d.objid = c.oid AND d.deptype IN ('a', 'i') AND d.refclassid = 'pg_class'::regclass
     AND d.classid = 'pg_class'::regclass
@@ -126,7 +126,7 @@ const POSTGRES_TABLES: &str = "
 SELECT c.relname, format('%I.%I', s.nspname, c.relname)
 FROM pg_class c JOIN pg_namespace s ON s.oid = c.relnamespace
 WHERE c.relkind = 'r' AND s.nspname NOT LIKE 'pg\\_%' AND s.nspname <> 'information_schema'
-ORDER BY 2 COLLATE \"C\"";
+ORDER BY s.nspname, c.relname";
 
 const SQLITE_OBJECTS: &str = "
 SELECT tbl_name, type || ' ' || name || ': ' || coalesce(sql, 'automatic') FROM sqlite_schema ORDER BY type, name";

@@ -12,8 +12,14 @@ mod backend;
 mod conformance;
 pub mod database;
 mod dump;
+mod project;
+mod transcript;
+mod workspace;
 
 pub use backend::Backend;
 pub use conformance::run;
 pub use database::Database;
+pub use project::{Outcome, Project, Running};
+pub use transcript::follow;
 pub use whimbrel_cluster::{Cluster, Setup};
+pub use workspace::{guest, root};

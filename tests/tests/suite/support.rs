@@ -35,7 +35,11 @@ fn a_crashed_cluster_keeps_what_was_committed() {
             .unwrap();
         let connection = tokio::spawn(connection);
         client
-            .batch_execute("CREATE TABLE kept (); BEGIN; CREATE TABLE lost ()")
+            .batch_execute("CREATE TABLE kept ()")
+            .await
+            .unwrap();
+        client
+            .batch_execute("BEGIN; CREATE TABLE lost ()")
             .await
             .unwrap();
         (client, connection)
