@@ -1,38 +1,72 @@
 //! PostgreSQL, over tokio-postgres.
 
+mod error;
+mod link;
+mod lock;
+mod session;
+mod settings;
+mod statements;
+mod tls;
+mod values;
+
+use std::time::Duration;
+
 use async_trait::async_trait;
 
 use super::{Dialect, Driver, DriverError, RunLock, Session, Settings};
+use crate::sql::guard::Protected;
+use link::Link;
+use lock::PostgresLock;
+use session::PostgresSession;
+use settings::{ConnectSettings, Environment};
 
 /// A Postgres database.
 #[derive(Debug)]
-pub struct Postgres {}
+pub struct Postgres {
+    connection: ConnectSettings,
+    /// None where the user's own `options` set it.
+    lock_timeout: Option<Duration>,
+    protected: Protected,
+}
 
 impl Postgres {
-    /// Takes the URL apart; does not connect.
+    /// Takes the URL apart and fills in what it leaves out from the environment, as psql does; does not connect.
     ///
     /// # Errors
     /// [`DriverError::Settings`] when a part of the URL makes no sense.
-    pub fn new(_url: &str, _settings: &Settings) -> Result<Self, DriverError> {
-        todo!()
+    pub fn new(url: &str, settings: &Settings) -> Result<Self, DriverError> {
+        let connection = ConnectSettings::parse(url, &Environment::of_process())?;
+        let lock_timeout =
+            (!connection.options_set("lock_timeout")).then_some(settings.lock_timeout);
+        Ok(Self {
+            connection,
+            lock_timeout,
+            protected: Protected::new(&settings.version_table),
+        })
     }
 }
 
 #[async_trait]
 impl Driver for Postgres {
     fn dialect(&self) -> Dialect {
-        todo!()
+        Dialect::Postgresql
     }
 
     fn location(&self) -> String {
-        todo!()
+        self.connection.location()
     }
 
     async fn connect(&self) -> Result<Box<dyn Session>, DriverError> {
-        todo!()
+        let link = Link::open(&self.connection, |_| {}).await?;
+        let session = PostgresSession::new(link, self.lock_timeout, self.protected.clone());
+        Ok(Box::new(session))
     }
 
-    async fn open_lock(&self, _version_table: &str) -> Result<Box<dyn RunLock>, DriverError> {
-        todo!()
+    async fn open_lock(&self, version_table: &str) -> Result<Box<dyn RunLock>, DriverError> {
+        let link = Link::open(&self.connection, |config| {
+            config.application_name("whimbrel lock");
+        })
+        .await?;
+        Ok(Box::new(PostgresLock::new(link, version_table)))
     }
 }

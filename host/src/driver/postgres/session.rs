@@ -1,0 +1,568 @@
+//! A session: one connection, its transaction and its statements.
+
+mod cursors;
+mod reading;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use futures_util::future::{join, join_all};
+use futures_util::{StreamExt, pin_mut};
+use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::Type;
+
+use super::link::Link;
+use super::statements::StatementCache;
+use super::values::{Parameter, encode, untyped};
+use crate::driver::{
+    Authority, Canceller, Column, CursorId, DatabaseError, Dialect, DriverError, ResultLimit, Rows,
+    Session, Statement, Value,
+};
+use crate::sql::guard::{self, Protected};
+use crate::sql::leading_keywords;
+use cursors::Cursors;
+
+/// How many statements are sent before an answer is awaited.
+const PIPELINE: usize = 24;
+
+/// A session on a Postgres server.
+pub(super) struct PostgresSession {
+    link: Link,
+    activity: Activity,
+    authority: Authority,
+    protected: Protected,
+    begin: String,
+    transaction: Transaction,
+    /// Savepoints that are set, each with the cursors that were opened before it.
+    savepoints: Vec<(String, u32)>,
+    cursors: Cursors,
+    /// The host's statements.
+    own_statements: StatementCache,
+    /// The migration's statements, which have passed the guard.
+    statements: StatementCache,
+}
+
+/// Whether the connection can take a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Activity {
+    Idle,
+    /// A request is under way; when the next one comes, its future was dropped.
+    Busy,
+    Lost,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Transaction {
+    None,
+    /// Goes out together with the first statement.
+    Requested,
+    Open,
+    /// A statement has failed; the server refuses all but the end, or a way back to a savepoint.
+    Failed,
+}
+
+impl PostgresSession {
+    /// Takes over a connection. Each transaction gives up waiting for a lock after `lock_timeout`, where one is given.
+    pub(super) fn new(link: Link, lock_timeout: Option<Duration>, protected: Protected) -> Self {
+        let begin = lock_timeout
+            .filter(|timeout| !timeout.is_zero())
+            .map_or_else(
+                || "BEGIN".to_owned(),
+                |timeout| {
+                    let milliseconds = timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+                    format!("BEGIN; SET LOCAL lock_timeout = {milliseconds}")
+                },
+            );
+        Self {
+            link,
+            activity: Activity::Idle,
+            authority: Authority::Host,
+            protected,
+            begin,
+            transaction: Transaction::None,
+            savepoints: Vec::new(),
+            cursors: Cursors::default(),
+            own_statements: StatementCache::default(),
+            statements: StatementCache::default(),
+        }
+    }
+
+    /// Marks the session busy; a session that is busy already lost the future that used it.
+    fn enter(&mut self) -> Result<(), DriverError> {
+        if self.activity != Activity::Idle {
+            return Err(DriverError::Closed { source: None });
+        }
+        self.activity = Activity::Busy;
+        Ok(())
+    }
+
+    /// Marks the end of a request.
+    fn leave<T>(&mut self, result: Result<T, DriverError>) -> Result<T, DriverError> {
+        self.activity = match &result {
+            Err(DriverError::Closed { .. } | DriverError::CommitUnknown { .. }) => Activity::Lost,
+            _ => Activity::Idle,
+        };
+        result
+    }
+
+    /// Awaits a request, sending a transaction's begin before it where that is due.
+    async fn send<T>(
+        &mut self,
+        request: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, DriverError> {
+        let result = if self.transaction == Transaction::Requested {
+            self.transaction = Transaction::Open;
+            // Both are sent when they are first polled, and `join` polls in order.
+            let (begun, done) = join(self.link.client.batch_execute(&self.begin), request).await;
+            begun.and(done)
+        } else {
+            request.await
+        };
+        result.map_err(|error| self.failed(error))
+    }
+
+    fn failed(&mut self, error: tokio_postgres::Error) -> DriverError {
+        let error = self.link.translate(error);
+        if self.transaction == Transaction::Open {
+            self.transaction = Transaction::Failed;
+        }
+        error
+    }
+
+    fn check(&self, sql: &str) -> Result<(), DriverError> {
+        if sql.contains('\0') {
+            return Err(DriverError::Conversion(
+                "the statement contains a NUL character".to_owned(),
+            ));
+        }
+        guard::check(sql, self.authority, &self.protected)
+    }
+
+    /// Forgets prepared statements before one that may change what they return.
+    fn expect_changes(&mut self, sql: &str) {
+        let words = leading_keywords(sql, Dialect::Postgresql, 1);
+        let leaves_schema_alone = matches!(
+            words.first().map(String::as_str),
+            Some("SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "WITH" | "VALUES" | "TABLE")
+        );
+        if !leaves_schema_alone {
+            self.statements.clear();
+        }
+    }
+
+    /// Sends the host's own words, of one or several statements.
+    async fn command(&mut self, sql: &str) -> Result<(), DriverError> {
+        let client = self.link.client.clone();
+        self.send(client.batch_execute(sql)).await
+    }
+
+    async fn run_inner(&mut self, sql: &str) -> Result<u64, DriverError> {
+        self.check(sql)?;
+        if self.authority == Authority::Host {
+            return self.run_own(sql).await;
+        }
+        self.expect_changes(sql);
+        let client = self.link.client.clone();
+        // The extended protocol takes one statement only, so that nothing can hide behind a semicolon.
+        self.send(client.execute_typed(sql, &[])).await
+    }
+
+    async fn run_own(&mut self, sql: &str) -> Result<u64, DriverError> {
+        let client = self.link.client.clone();
+        self.send(async {
+            let messages = client.simple_query_raw(sql).await?;
+            pin_mut!(messages);
+            let mut touched = 0;
+            while let Some(message) = messages.next().await {
+                if let SimpleQueryMessage::CommandComplete(rows) = message? {
+                    touched = rows;
+                }
+            }
+            Ok(touched)
+        })
+        .await
+    }
+
+    async fn execute_inner(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {
+        if self.authority == Authority::Host {
+            self.check(sql)?;
+            self.prepare_own([sql]).await?;
+            let request = own_request(&self.link, &mut self.own_statements, sql, params)?;
+            return self.send(request).await;
+        }
+        if params.is_empty() {
+            return self.run_inner(sql).await;
+        }
+        let statement = self.prepared(sql).await?;
+        let params = encode_all(params, statement.params())?;
+        let client = self.link.client.clone();
+        self.send(client.execute_raw(&statement, &params)).await
+    }
+
+    /// The prepared form of a migration's statement.
+    async fn prepared(&mut self, sql: &str) -> Result<tokio_postgres::Statement, DriverError> {
+        if let Some(statement) = self.statements.get(sql) {
+            return Ok(statement);
+        }
+        self.check(sql)?;
+        self.expect_changes(sql);
+        let client = self.link.client.clone();
+        let statement = self.send(client.prepare(sql)).await?;
+        self.statements.keep(sql, statement.clone(), None);
+        Ok(statement)
+    }
+
+    /// Prepares those of the host's statements that come again; the first time one is sent whole, which saves a
+    /// round trip.
+    async fn prepare_own(
+        &mut self,
+        texts: impl IntoIterator<Item = &str>,
+    ) -> Result<(), DriverError> {
+        let mut wanted: Vec<&str> = Vec::new();
+        for sql in texts {
+            if self.own_statements.met_before(sql)
+                && self.own_statements.get(sql).is_none()
+                && !wanted.contains(&sql)
+            {
+                wanted.push(sql);
+            }
+        }
+        if wanted.is_empty() {
+            return Ok(());
+        }
+        let client = self.link.client.clone();
+        let prepared = self
+            .send(async { Ok(join_all(wanted.iter().map(|sql| client.prepare(sql))).await) })
+            .await?;
+        for (sql, statement) in wanted.into_iter().zip(prepared) {
+            let statement = statement.map_err(|error| self.failed(error))?;
+            self.own_statements.keep(sql, statement, None);
+        }
+        Ok(())
+    }
+
+    async fn execute_all_inner(
+        &mut self,
+        statements: &[Statement],
+    ) -> Result<Vec<u64>, DriverError> {
+        let one_by_one = self.transaction == Transaction::None || self.authority != Authority::Host;
+        let at_once = if one_by_one { 1 } else { PIPELINE };
+        let mut touched = Vec::with_capacity(statements.len());
+        for run in statements.chunks(at_once) {
+            if one_by_one {
+                let [Statement { sql, params }] = run else {
+                    continue;
+                };
+                touched.push(self.execute_inner(sql, params).await?);
+                continue;
+            }
+            for statement in run {
+                self.check(&statement.sql)?;
+            }
+            self.prepare_own(run.iter().map(|statement| statement.sql.as_str()))
+                .await?;
+            let requests = run
+                .iter()
+                .map(|Statement { sql, params }| {
+                    own_request(&self.link, &mut self.own_statements, sql, params)
+                })
+                .collect::<Result<Vec<_>, _>>()?;
+            // In a transaction, the server refuses whatever follows a failure.
+            let results = self.send(async { Ok(join_all(requests).await) }).await?;
+            for result in results {
+                touched.push(result.map_err(|error| self.failed(error))?);
+            }
+        }
+        Ok(touched)
+    }
+
+    async fn commit_inner(&mut self) -> Result<(), DriverError> {
+        match std::mem::replace(&mut self.transaction, Transaction::None) {
+            Transaction::None | Transaction::Requested => {
+                self.end_transaction();
+                return Ok(());
+            }
+            Transaction::Failed => return self.refuse_commit().await,
+            Transaction::Open => {}
+        }
+        self.end_transaction();
+        // A bare COMMIT of a failed transaction rolls back and calls that success; the SELECT fails then. Notices
+        // of earlier statements must not be taken for COMMIT's.
+        let noticed_before = self.link.was_noticed(&SqlState::NO_ACTIVE_SQL_TRANSACTION);
+        match self.link.client.batch_execute("SELECT; COMMIT").await {
+            Ok(())
+                if !noticed_before
+                    && self.link.was_noticed(&SqlState::NO_ACTIVE_SQL_TRANSACTION) =>
+            {
+                Err(aborted(
+                    "the transaction had ended before it was to be committed",
+                ))
+            }
+            Ok(()) => Ok(()),
+            Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
+                self.refuse_commit().await
+            }
+            Err(error) => match self.link.translate(error) {
+                DriverError::Closed { source } => Err(DriverError::CommitUnknown { source }),
+                error => {
+                    self.roll_back().await?;
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    async fn refuse_commit(&mut self) -> Result<(), DriverError> {
+        self.roll_back().await?;
+        Err(aborted(
+            "an earlier statement has failed, so that the transaction was rolled back",
+        ))
+    }
+
+    async fn roll_back(&mut self) -> Result<(), DriverError> {
+        self.transaction = Transaction::None;
+        self.end_transaction();
+        self.statements.clear();
+        self.command("ROLLBACK").await
+    }
+
+    fn end_transaction(&mut self) {
+        self.cursors.forget_all();
+        self.savepoints.clear();
+    }
+}
+
+fn aborted(message: &str) -> DriverError {
+    Box::new(DatabaseError {
+        sqlstate: Some(SqlState::IN_FAILED_SQL_TRANSACTION.code().to_owned()),
+        message: message.to_owned(),
+        ..DatabaseError::default()
+    })
+    .into()
+}
+
+fn encode_all<'a>(values: &'a [Value], types: &[Type]) -> Result<Vec<Parameter<'a>>, DriverError> {
+    if values.len() != types.len() {
+        return Err(DriverError::Conversion(format!(
+            "the statement has {} parameters but {} values were given",
+            types.len(),
+            values.len()
+        )));
+    }
+    values
+        .iter()
+        .zip(types)
+        .enumerate()
+        .map(|(at, (value, wanted))| encode(value, wanted, at + 1))
+        .collect()
+}
+
+/// One of the host's statements on its way: prepared, or else whole with the types left to the server.
+fn own_request<'a>(
+    link: &Link,
+    statements: &mut StatementCache,
+    sql: &'a str,
+    params: &'a [Value],
+) -> Result<impl Future<Output = Result<u64, tokio_postgres::Error>> + use<'a>, DriverError> {
+    let client = link.client.clone();
+    let prepared = statements.get(sql);
+    let params = match &prepared {
+        Some(statement) => encode_all(params, statement.params())?,
+        None => params.iter().map(untyped).collect(),
+    };
+    Ok(async move {
+        match prepared {
+            Some(statement) => client.execute_raw(&statement, &params).await,
+            None => client.execute_typed(sql, &with_unknown_type(&params)).await,
+        }
+    })
+}
+
+/// Leaves the types of parameters to the server.
+fn with_unknown_type<'p>(
+    params: &'p [Parameter<'_>],
+) -> Vec<(&'p (dyn tokio_postgres::types::ToSql + Sync), Type)> {
+    params
+        .iter()
+        .map(|param| {
+            (
+                param as &(dyn tokio_postgres::types::ToSql + Sync),
+                Type::UNKNOWN,
+            )
+        })
+        .collect()
+}
+
+#[async_trait]
+impl Session for PostgresSession {
+    fn dialect(&self) -> Dialect {
+        Dialect::Postgresql
+    }
+
+    async fn assume(&mut self, authority: Authority) -> Result<(), DriverError> {
+        if self.activity != Activity::Idle {
+            return Err(DriverError::Closed { source: None });
+        }
+        if authority != self.authority {
+            self.statements.clear();
+        }
+        self.authority = authority;
+        Ok(())
+    }
+
+    async fn begin(&mut self) -> Result<(), DriverError> {
+        if self.activity != Activity::Idle || self.link.client.is_closed() {
+            return Err(DriverError::Closed { source: None });
+        }
+        if self.transaction != Transaction::None {
+            return Err(aborted("a transaction has begun already"));
+        }
+        self.transaction = Transaction::Requested;
+        Ok(())
+    }
+
+    async fn commit(&mut self) -> Result<(), DriverError> {
+        self.enter()?;
+        let result = self.commit_inner().await;
+        self.leave(result)
+    }
+
+    async fn rollback(&mut self) -> Result<(), DriverError> {
+        self.enter()?;
+        let result = match self.transaction {
+            Transaction::None | Transaction::Requested => {
+                self.transaction = Transaction::None;
+                self.end_transaction();
+                Ok(())
+            }
+            Transaction::Open | Transaction::Failed => self.roll_back().await,
+        };
+        self.leave(result)
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<u64, DriverError> {
+        self.enter()?;
+        let result = self.run_inner(sql).await;
+        self.leave(result)
+    }
+
+    async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {
+        self.enter()?;
+        let result = self.execute_inner(sql, params).await;
+        self.leave(result)
+    }
+
+    async fn execute_all(&mut self, statements: &[Statement]) -> Result<Vec<u64>, DriverError> {
+        self.enter()?;
+        let result = self.execute_all_inner(statements).await;
+        self.leave(result)
+    }
+
+    async fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        self.enter()?;
+        let result = self.query_inner(sql, params, limit).await;
+        self.leave(result)
+    }
+
+    async fn open_cursor(&mut self, sql: &str, params: &[Value]) -> Result<CursorId, DriverError> {
+        self.enter()?;
+        let result = self.open_cursor_inner(sql, params).await;
+        self.leave(result)
+    }
+
+    fn cursor_columns(&self, cursor: CursorId) -> Result<Arc<[Column]>, DriverError> {
+        self.cursors.columns(cursor)
+    }
+
+    async fn fetch(
+        &mut self,
+        cursor: CursorId,
+        max_rows: u32,
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        self.enter()?;
+        let result = self.fetch_inner(cursor, max_rows, limit).await;
+        self.leave(result)
+    }
+
+    async fn close_cursor(&mut self, cursor: CursorId) -> Result<(), DriverError> {
+        self.enter()?;
+        let result = self.close_cursor_inner(cursor).await;
+        self.leave(result)
+    }
+
+    async fn savepoint(&mut self, name: &str) -> Result<(), DriverError> {
+        self.enter()?;
+        let result = self.command(&format!("SAVEPOINT {name}")).await;
+        if result.is_ok() {
+            self.savepoints
+                .push((name.to_owned(), self.cursors.opened()));
+        }
+        self.leave(result)
+    }
+
+    async fn release_savepoint(&mut self, name: &str) -> Result<(), DriverError> {
+        self.enter()?;
+        let result = self.command(&format!("RELEASE SAVEPOINT {name}")).await;
+        if result.is_ok() {
+            self.pop_savepoint(name);
+        }
+        self.leave(result)
+    }
+
+    async fn rollback_to_savepoint(&mut self, name: &str) -> Result<(), DriverError> {
+        self.enter()?;
+        self.statements.clear();
+        let result = self
+            .command(&format!(
+                "ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}"
+            ))
+            .await;
+        if result.is_ok() {
+            self.transaction = Transaction::Open;
+            if let Some(opened_before) = self.pop_savepoint(name) {
+                self.cursors.forget_since(opened_before);
+            }
+        }
+        self.leave(result)
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        self.link.take_notices()
+    }
+
+    fn canceller(&self) -> Arc<dyn Canceller> {
+        Arc::new(self.link.canceller())
+    }
+}
+
+impl PostgresSession {
+    /// Forgets a savepoint and all after it; tells how many cursors had been opened before it.
+    fn pop_savepoint(&mut self, name: &str) -> Option<u32> {
+        let at = self.savepoints.iter().rposition(|(set, _)| set == name)?;
+        let (_, opened) = self.savepoints.get(at)?;
+        let opened = *opened;
+        self.savepoints.truncate(at);
+        Some(opened)
+    }
+}
+
+impl Drop for PostgresSession {
+    /// A statement whose future was dropped would run on, and keep its locks, until it is done.
+    fn drop(&mut self) {
+        if self.activity == Activity::Busy
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let canceller = self.link.canceller();
+            runtime.spawn(async move { canceller.cancel().await });
+        }
+    }
+}

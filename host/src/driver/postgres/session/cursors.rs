@@ -1,0 +1,209 @@
+//! Cursors: declared under names of the host's, fetched in runs that stay under a limit.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio_postgres::types::{ToSql, Type};
+
+use super::reading::size;
+use super::{PostgresSession, Transaction, encode_all};
+use crate::driver::postgres::statements::{Reader, without_semicolon};
+use crate::driver::{Column, CursorId, DriverError, ResultLimit, Rows, Value};
+
+/// How many rows are fetched to learn how wide they are.
+const FIRST_RUN: u64 = 64;
+
+/// The open cursors of a session.
+#[derive(Default)]
+pub(super) struct Cursors {
+    open: HashMap<CursorId, Cursor>,
+    opened: u32,
+}
+
+struct Cursor {
+    reader: Arc<Reader>,
+    /// Rows that were fetched but did not fit under the last limit.
+    left: VecDeque<Vec<Value>>,
+    /// The size of a row on average, in bytes, once some were seen.
+    width: Option<u64>,
+    end: End,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Ahead,
+    Reached,
+}
+
+fn name(cursor: CursorId) -> String {
+    format!("whimbrel_cursor_{}", cursor.0)
+}
+
+impl Cursors {
+    pub(super) fn columns(&self, cursor: CursorId) -> Result<Arc<[Column]>, DriverError> {
+        let cursor = self.open.get(&cursor);
+        cursor
+            .map(|cursor| cursor.reader.layout.columns.clone())
+            .ok_or(DriverError::Closed { source: None })
+    }
+
+    /// How many cursors were ever opened.
+    pub(super) fn opened(&self) -> u32 {
+        self.opened
+    }
+
+    pub(super) fn forget_all(&mut self) {
+        self.open.clear();
+    }
+
+    /// Forgets those that were opened after this many.
+    pub(super) fn forget_since(&mut self, opened: u32) {
+        self.open.retain(|cursor, _| cursor.0 <= opened);
+    }
+}
+
+impl PostgresSession {
+    pub(super) async fn open_cursor_inner(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+    ) -> Result<CursorId, DriverError> {
+        let reader = self.reader(sql).await?;
+        let types = reader.statement.params();
+        let params = encode_all(params, types)?;
+        let params: Vec<(&(dyn ToSql + Sync), Type)> = params
+            .iter()
+            .map(|param| param as &(dyn ToSql + Sync))
+            .zip(types.iter().cloned())
+            .collect();
+        self.cursors.opened += 1;
+        let id = CursorId(self.cursors.opened);
+        // Outside of a transaction only a cursor with hold outlives its own declaration.
+        let hold = if self.transaction == Transaction::None {
+            " WITH HOLD"
+        } else {
+            ""
+        };
+        let prefix = format!("DECLARE {} NO SCROLL CURSOR{hold} FOR ", name(id));
+        let declare = format!("{prefix}{}", without_semicolon(&reader.sql));
+        let client = self.link.client.clone();
+        self.send(client.execute_typed(&declare, &params))
+            .await
+            .map_err(|error| without_prefix(error, prefix.len()))?;
+        let cursor = Cursor {
+            reader,
+            left: VecDeque::new(),
+            width: None,
+            end: End::Ahead,
+        };
+        self.cursors.open.insert(id, cursor);
+        Ok(id)
+    }
+
+    pub(super) async fn fetch_inner(
+        &mut self,
+        id: CursorId,
+        max_rows: u32,
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        // Away while it is read from: an error leaves it closed, as the server does with its own.
+        let mut cursor = self
+            .cursors
+            .open
+            .remove(&id)
+            .ok_or(DriverError::Closed { source: None })?;
+        let max_rows = u64::from(max_rows).min(limit.rows);
+        let mut rows = Vec::new();
+        let mut bytes = 0_u64;
+        while (rows.len() as u64) < max_rows {
+            if let Some(row) = cursor.left.pop_front() {
+                let row_bytes = size(&row);
+                if row_bytes > limit.bytes {
+                    return Err(DriverError::Limit {
+                        unit: "bytes",
+                        limit: limit.bytes,
+                    });
+                }
+                if bytes + row_bytes > limit.bytes {
+                    cursor.left.push_front(row);
+                    break;
+                }
+                bytes += row_bytes;
+                rows.push(row);
+                continue;
+            }
+            if cursor.end == End::Reached {
+                break;
+            }
+            let wanted = max_rows - rows.len() as u64;
+            let run = match cursor.width {
+                None => wanted.min(FIRST_RUN),
+                Some(width) => wanted.min((limit.bytes - bytes) / width.max(1)),
+            };
+            if run == 0 && !rows.is_empty() {
+                break;
+            }
+            self.fetch_run(id, &mut cursor, run.max(1), limit).await?;
+        }
+        let columns = cursor.reader.layout.columns.clone();
+        self.cursors.open.insert(id, cursor);
+        Ok(Rows { columns, rows })
+    }
+
+    /// Fetches `run` rows behind those that are left.
+    async fn fetch_run(
+        &mut self,
+        id: CursorId,
+        cursor: &mut Cursor,
+        run: u64,
+        limit: ResultLimit,
+    ) -> Result<(), DriverError> {
+        let client = self.link.client.clone();
+        let fetch = format!("FETCH FORWARD {run} FROM {}", name(id));
+        let nothing: [(&(dyn ToSql + Sync), Type); 0] = [];
+        // The types of the columns are known since the cursor was opened, so this asks the server nothing else.
+        let stream = self.send(client.query_typed_raw(&fetch, nothing)).await?;
+        let within = ResultLimit {
+            rows: u64::MAX,
+            // Rows that suddenly grow wide may pass the limit once; the rest waits for the next call.
+            bytes: limit.bytes.saturating_mul(2),
+        };
+        let fetched = self
+            .read_all(stream, &cursor.reader.layout, within)
+            .await?
+            .rows;
+        let count = fetched.len() as u64;
+        if count < run {
+            cursor.end = End::Reached;
+        }
+        if count > 0 {
+            cursor.width = Some(fetched.iter().map(|row| size(row)).sum::<u64>() / count);
+        }
+        cursor.left.extend(fetched);
+        Ok(())
+    }
+
+    pub(super) async fn close_cursor_inner(&mut self, id: CursorId) -> Result<(), DriverError> {
+        match self.cursors.open.remove(&id) {
+            // In a failed transaction the server takes no CLOSE, and the cursor goes with the transaction.
+            Some(_) if self.transaction != Transaction::Failed => {
+                self.command(&format!("CLOSE {}", name(id))).await
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Counts an error's position from the start of the statement that was given.
+fn without_prefix(error: DriverError, prefix: usize) -> DriverError {
+    match error {
+        DriverError::Database(mut report) => {
+            report.position = report
+                .position
+                .and_then(|position| position.checked_sub(u32::try_from(prefix).ok()?))
+                .filter(|&position| position > 0);
+            report.into()
+        }
+        other => other,
+    }
+}

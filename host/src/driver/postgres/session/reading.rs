@@ -1,0 +1,199 @@
+//! Queries: their rows are read one by one, so that no more than the limit is ever held.
+
+use std::pin::Pin;
+use std::sync::Arc;
+
+use futures_util::{StreamExt, pin_mut};
+use tokio_postgres::{Row, RowStream};
+
+use super::{PostgresSession, Transaction, encode_all, with_unknown_type};
+use crate::driver::postgres::statements::{Layout, Reader, unreadable, with_text_columns};
+use crate::driver::postgres::values::untyped;
+use crate::driver::{Authority, Canceller, DriverError, ResultLimit, Rows, Value};
+
+/// How much of an unwanted result is read before the server is asked to stop: a short rest is not worth failing the
+/// transaction for.
+const READ_BEFORE_CANCEL: usize = 1 << 20;
+
+impl PostgresSession {
+    pub(super) async fn query_inner(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        if self.authority == Authority::Host {
+            return self.query_own(sql, params, limit).await;
+        }
+        let reader = self.reader(sql).await?;
+        let params = encode_all(params, reader.statement.params())?;
+        let client = self.link.client.clone();
+        let stream = self
+            .send(client.query_raw(&reader.statement, &params))
+            .await?;
+        self.read_all(stream, &reader.layout, limit).await
+    }
+
+    /// The host's query: one round trip, and only types that tokio-postgres knows without asking the server.
+    async fn query_own(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        self.check(sql)?;
+        let params: Vec<_> = params.iter().map(untyped).collect();
+        let client = self.link.client.clone();
+        let stream = self
+            .send(client.query_typed_raw(sql, with_unknown_type(&params)))
+            .await?;
+        pin_mut!(stream);
+        let Some(first) = stream.next().await else {
+            // What the columns of no rows are is not told, and the host does not ask.
+            return Ok(Rows {
+                columns: Arc::from([]),
+                rows: Vec::new(),
+            });
+        };
+        let first = first.map_err(|error| self.failed(error))?;
+        let layout = match Layout::of(first.columns()) {
+            Ok(layout) => layout,
+            Err(column) => return Err(unreadable(column, &"it is the host's")),
+        };
+        self.read_rows(stream, &layout, limit, Some(first)).await
+    }
+
+    /// How a migration's statement is read.
+    pub(super) async fn reader(&mut self, sql: &str) -> Result<Arc<Reader>, DriverError> {
+        if let Some(reader) = self.statements.reader(sql) {
+            return Ok(reader);
+        }
+        let statement = self.prepared(sql).await?;
+        let reader = match Layout::of(statement.columns()) {
+            Ok(layout) => Reader {
+                sql: sql.to_owned(),
+                statement: statement.clone(),
+                layout,
+            },
+            Err(column) => {
+                let wrapped = with_text_columns(sql, &statement);
+                let client = self.link.client.clone();
+                let prepared = self
+                    .send(client.prepare_typed(&wrapped, statement.params()))
+                    .await
+                    .map_err(|why| match why {
+                        DriverError::Database(why) => unreadable(column, &why),
+                        other => other,
+                    })?;
+                Reader {
+                    sql: wrapped,
+                    statement: prepared,
+                    layout: Layout::with_text(statement.columns()),
+                }
+            }
+        };
+        let reader = Arc::new(reader);
+        self.statements.keep(sql, statement, Some(reader.clone()));
+        Ok(reader)
+    }
+
+    /// Reads a result to its end, or to the limit.
+    pub(super) async fn read_all(
+        &mut self,
+        stream: RowStream,
+        layout: &Layout,
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        pin_mut!(stream);
+        self.read_rows(stream, layout, limit, None).await
+    }
+
+    async fn read_rows(
+        &mut self,
+        mut stream: Pin<&mut RowStream>,
+        layout: &Layout,
+        limit: ResultLimit,
+        mut first: Option<Row>,
+    ) -> Result<Rows, DriverError> {
+        let mut rows = Vec::new();
+        let mut bytes = 0_u64;
+        loop {
+            let row = match first.take() {
+                Some(row) => row,
+                None => match stream.next().await {
+                    Some(row) => row.map_err(|error| self.failed(error))?,
+                    None => break,
+                },
+            };
+            let values = match layout.read(&row) {
+                Ok(values) => values,
+                Err(error) => {
+                    self.abandon(stream).await?;
+                    return Err(error);
+                }
+            };
+            bytes += size(&values);
+            let exceeded = if rows.len() as u64 >= limit.rows {
+                Some(("rows", limit.rows))
+            } else if bytes > limit.bytes {
+                Some(("bytes", limit.bytes))
+            } else {
+                None
+            };
+            if let Some((unit, limit)) = exceeded {
+                drop(rows);
+                self.abandon(stream).await?;
+                return Err(DriverError::Limit { unit, limit });
+            }
+            rows.push(values);
+        }
+        Ok(Rows {
+            columns: layout.columns.clone(),
+            rows,
+        })
+    }
+
+    /// Reads the rest of a result without keeping it, and has the server stop when that takes long; the transaction
+    /// has then failed.
+    async fn abandon(&mut self, mut stream: Pin<&mut RowStream>) -> Result<(), DriverError> {
+        let mut read = 0;
+        while read < READ_BEFORE_CANCEL {
+            match stream.next().await {
+                Some(Ok(row)) => read += row.raw_size_bytes(),
+                Some(Err(error)) => return self.tolerate(error),
+                None => return Ok(()),
+            }
+        }
+        self.link.canceller().cancel().await;
+        while let Some(row) = stream.next().await {
+            if let Err(error) = row {
+                return self.tolerate(error);
+            }
+        }
+        // The request came too late for this statement; it must not hit the next one.
+        if self.transaction == Transaction::Open {
+            self.transaction = Transaction::Failed;
+        }
+        let sleep = self
+            .link
+            .client
+            .batch_execute("SELECT pg_catalog.pg_sleep(0.2)");
+        match sleep.await {
+            Ok(()) => Ok(()),
+            Err(error) => self.tolerate(error),
+        }
+    }
+
+    /// Whatever ended a result that nobody wants, all is well unless the connection is gone.
+    fn tolerate(&mut self, error: tokio_postgres::Error) -> Result<(), DriverError> {
+        match self.failed(error) {
+            closed @ DriverError::Closed { .. } => Err(closed),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The size of a row in memory.
+pub(super) fn size(row: &[Value]) -> u64 {
+    row.iter().map(|value| value.size() as u64).sum()
+}

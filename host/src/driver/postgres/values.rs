@@ -1,0 +1,10 @@
+//! Values between [`Value`](crate::driver::Value) and PostgreSQL's own forms.
+
+mod decode;
+mod encode;
+mod numeric;
+mod text;
+mod time;
+
+pub(super) use decode::{Cell, Decoder, type_name};
+pub(super) use encode::{Parameter, encode, untyped};
