@@ -1,0 +1,114 @@
+//! A Rust package to a core module.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use camino::{Utf8Path, Utf8PathBuf};
+
+use super::toolchain::Toolchain;
+use super::{BuildError, absolute, command};
+
+/// Small code, the same from everywhere, with the names of functions for backtraces.
+const PROFILE: [(&str, &str); 7] = [
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
+    ("CARGO_PROFILE_RELEASE_LTO", "fat"),
+    ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
+    ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
+    ("CARGO_PROFILE_RELEASE_STRIP", "debuginfo"),
+    ("CARGO_PROFILE_RELEASE_DEBUG", "false"),
+    ("CARGO_PROFILE_RELEASE_INCREMENTAL", "false"),
+];
+/// What the caller's own build may have set, and what must not change this one.
+const FOREIGN: [&str; 5] = [
+    "RUSTFLAGS",
+    "CARGO_BUILD_RUSTFLAGS",
+    "CARGO_BUILD_TARGET",
+    "CARGO_TARGET_DIR",
+    "CARGO_MAKEFLAGS",
+];
+
+/// Compiles the package in `folder`.
+pub(super) fn compile(
+    folder: &Utf8Path,
+    target_dir: &Utf8Path,
+    output: &mut dyn FnMut(&str),
+) -> Result<Vec<u8>, BuildError> {
+    let folder = absolute(folder)?;
+    let toolchain = Toolchain::find(&folder, output)?;
+    let mut cargo = toolchain.cargo_build(&folder);
+    for variable in FOREIGN {
+        cargo.env_remove(variable);
+    }
+    cargo
+        .envs(PROFILE)
+        .env(
+            "CARGO_ENCODED_RUSTFLAGS",
+            remapped(&folder, toolchain.sysroot(&folder)),
+        )
+        .arg("--target-dir")
+        .arg(absolute(target_dir)?)
+        .arg("--message-format=json-render-diagnostics");
+    let messages = command::run(&mut cargo, output)?;
+    let module = module(&messages, &folder).ok_or(BuildError::NoModule { folder })?;
+    std::fs::read(&module).map_err(|source| BuildError::Io {
+        path: module,
+        source,
+    })
+}
+
+/// Flags that keep the paths of this machine out of panic messages, so that the same source makes the same bytes.
+fn remapped(folder: &Utf8Path, sysroot: Option<PathBuf>) -> OsString {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
+    let registry = home.map(|home| home.join("registry/src"));
+    let index = registry
+        .as_deref()
+        .and_then(|registry| std::fs::read_dir(registry).ok());
+    let indices = index
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| (entry.path(), "/crates"));
+    let mut flags = OsString::new();
+    let library = sysroot.map(|sysroot| (sysroot.join("lib/rustlib/src/rust"), "/rust"));
+    for (from, to) in library
+        .into_iter()
+        .chain(indices)
+        .chain([(folder.into(), "/migration")])
+    {
+        if !flags.is_empty() {
+            flags.push("\u{1f}");
+        }
+        flags.push(remap(&from, to));
+    }
+    flags
+}
+
+fn remap(from: &Path, to: &str) -> OsString {
+    let mut flag = OsString::from("--remap-path-prefix=");
+    flag.push(from);
+    flag.push("=");
+    flag.push(to);
+    flag
+}
+
+/// The module that cargo reports for the package itself.
+fn module(messages: &str, folder: &Utf8Path) -> Option<Utf8PathBuf> {
+    let manifest = folder.join("Cargo.toml");
+    let messages = messages
+        .lines()
+        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+    let own = messages.filter(|message| {
+        message["reason"] == "compiler-artifact" && message["manifest_path"] == manifest.as_str()
+    });
+    own.filter_map(|message| {
+        let files = message["filenames"]
+            .as_array()?
+            .iter()
+            .filter_map(|name| name.as_str());
+        files
+            .map(Utf8PathBuf::from)
+            .find(|file| file.extension() == Some("wasm"))
+    })
+    .last()
+}
