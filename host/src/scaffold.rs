@@ -1,4 +1,14 @@
-//! New projects and new migrations, as files.
+//! New projects and new migrations, as files. Nothing that exists is ever overwritten.
 
-/// How many hexadecimal digits the id of a new revision has.
-pub const ID_LEN: usize = 12;
+mod error;
+mod init;
+mod name;
+mod revision;
+mod sdk;
+mod template;
+
+pub use error::ScaffoldError;
+pub use init::init;
+pub use name::{ID_LEN, new_id};
+pub use revision::{NewRevision, Template, create};
+pub use sdk::unpack_sdk;

@@ -1,0 +1,5 @@
+-- whimbrel:migration
+{{header}}
+-- whimbrel:upgrade
+
+-- whimbrel:downgrade
