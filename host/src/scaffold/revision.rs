@@ -44,7 +44,7 @@ const RUST: [(&str, &str); 4] = [
     ),
     // Not named Cargo.toml, which would make the folder a package of its own.
     ("Cargo.toml", include_str!("templates/rust/package.toml")),
-    ("src/lib.rs", include_str!("templates/rust/lib.rs")),
+    ("src/lib.rs", include_str!("templates/rust/lib.rs.template")),
     (".gitignore", include_str!("templates/rust/gitignore")),
 ];
 
