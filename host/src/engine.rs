@@ -22,7 +22,7 @@ use crate::driver::{Dialect, Driver, Holder, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
 use crate::graph::Graph;
 use crate::history::{History, State};
-use crate::migration::{Cancel, Library};
+use crate::migration::{Cancel, Library, MigrationError, PrepareError};
 use crate::plan::{self, Plan, PlanError};
 use crate::revision::{Direction, RevisionId};
 use crate::target::Target;
@@ -226,19 +226,16 @@ impl Engine {
                     started: last.started,
                 });
             } else if applied.selection().contains(position) && last.action != "downgrade" {
-                let fingerprint =
-                    self.library
-                        .fingerprint(&revision.id)
-                        .map_err(|source| Cause::Load {
-                            revision: revision.id.clone(),
-                            source,
-                        })?;
-                if fingerprint.content != last.digest {
+                let actual = self
+                    .library
+                    .content_digest(&revision.id)
+                    .map_err(|source| load(&revision.id, source))?;
+                if actual != last.digest {
                     found.push(Inconsistency::Changed {
                         revision: revision.id.clone(),
                         path: revision.path.clone(),
                         recorded: last.digest.clone(),
-                        actual: fingerprint.content,
+                        actual,
                     });
                 }
             }
@@ -252,8 +249,8 @@ impl Engine {
             revisions: revisions.len(),
         });
         self.library
-            .prepare(&revisions)
-            .map_err(|(revision, source)| Cause::Load { revision, source })
+            .prepare(&revisions, plan.direction)
+            .map_err(Cause::Prepare)
     }
 }
 
@@ -266,6 +263,13 @@ impl Run {
             dialect,
         }
     }
+}
+
+fn load(revision: &RevisionId, source: MigrationError) -> Cause {
+    Cause::Prepare(PrepareError::Load {
+        revision: revision.clone(),
+        source,
+    })
 }
 
 fn untouched(cause: impl Into<Cause>) -> (Cause, Aftermath) {

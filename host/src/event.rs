@@ -28,6 +28,25 @@ pub enum Event<'a> {
         /// For how many revisions.
         revisions: usize,
     },
+    /// A component is being built from its source.
+    Building {
+        /// The revision.
+        revision: &'a RevisionId,
+    },
+    /// The compiler says something.
+    Compiler {
+        /// The revision that is being built.
+        revision: &'a RevisionId,
+        /// One line.
+        line: &'a str,
+    },
+    /// A component was built.
+    Built {
+        /// The revision.
+        revision: &'a RevisionId,
+        /// The size of the component.
+        bytes: usize,
+    },
     /// A step begins.
     StepStarted {
         /// Its number, from 1.

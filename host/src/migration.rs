@@ -46,6 +46,12 @@ pub trait Library: Send + Sync {
     /// Whether the revision can go in this direction; a downgrade that was never written cannot.
     fn supports(&self, revision: &RevisionId, direction: Direction) -> bool;
 
+    /// The SHA-256 of what runs: the first part of the [fingerprint](Library::fingerprint), which costs less alone.
+    ///
+    /// # Errors
+    /// [`MigrationError::Admission`] when the code cannot be read.
+    fn content_digest(&self, revision: &RevisionId) -> Result<String, MigrationError>;
+
     /// What identifies the revision's code.
     ///
     /// # Errors
@@ -53,19 +59,50 @@ pub trait Library: Send + Sync {
     fn fingerprint(&self, revision: &RevisionId) -> Result<Fingerprint, MigrationError>;
 
     /// The parameters of the run over those of the revision.
-    fn parameters(&self, revision: &RevisionId) -> Arc<serde_json::Map<String, serde_json::Value>>;
+    ///
+    /// # Errors
+    /// [`MigrationError::Admission`] when a parameter of the run is not of the type that the revision declares.
+    fn parameters(
+        &self,
+        revision: &RevisionId,
+    ) -> Result<Arc<serde_json::Map<String, serde_json::Value>>, MigrationError>;
 
-    /// Makes ready what is about to run, as far as that is worth doing for many at once (compiling on all cores).
+    /// Makes ready what is about to run: builds it where that is due, and compiles it on all cores.
     ///
     /// # Errors
     /// The first revision that cannot be made ready, with the reason.
-    fn prepare(&self, revisions: &[&RevisionId]) -> Result<(), (RevisionId, MigrationError)>;
+    fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError>;
 
     /// The code of a revision.
     ///
     /// # Errors
     /// [`MigrationError::Admission`] when it cannot be loaded.
     fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError>;
+}
+
+/// Why the code of a revision is not ready to run.
+#[derive(Debug, Error)]
+pub enum PrepareError {
+    /// It cannot be loaded.
+    #[error("revision {revision} cannot be loaded")]
+    Load {
+        /// The revision.
+        revision: RevisionId,
+        /// Why.
+        #[source]
+        source: MigrationError,
+    },
+    /// It is not what was approved.
+    #[error("revision {revision} may not run: {reason}")]
+    Refused {
+        /// The revision.
+        revision: RevisionId,
+        /// Why.
+        reason: String,
+    },
+    /// It could not be built, or what was built could not be kept.
+    #[error(transparent)]
+    Build(Arc<dyn std::error::Error + Send + Sync>),
 }
 
 /// What one call of a migration is told.

@@ -1,1 +1,189 @@
 //! A user's project: everything that the engine needs, put together.
+
+mod build;
+mod library;
+mod preconnected;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use camino::Utf8Path;
+use thiserror::Error;
+
+pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
+
+use crate::config::{Config, ConfigError, VersionTable};
+use crate::driver::{self, Driver, DriverError, Session, Settings};
+use crate::engine::{Engine, Patience};
+use crate::event::Observer;
+use crate::graph::{Graph, GraphErrors};
+use crate::history::History;
+use crate::migration::Cancel;
+use crate::source::{Files, Migrations, SourceErrors};
+use crate::wasm::Runtime;
+use library::ProjectLibrary;
+use preconnected::Preconnected;
+
+/// Why a project cannot be worked on.
+#[derive(Debug, Error)]
+pub enum ProjectError {
+    /// Its settings make no sense.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Some of its migrations cannot be read.
+    #[error(transparent)]
+    Source(#[from] SourceErrors),
+    /// Its migrations do not make a graph.
+    #[error(transparent)]
+    Graph(#[from] GraphErrors),
+    /// Its database cannot be reached, or its address makes no sense.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+}
+
+/// The migrations of a project and the graph that they make.
+pub struct Project {
+    files: Arc<dyn Files>,
+    folder: camino::Utf8PathBuf,
+    /// Replaced as a whole when components have been built.
+    migrations: RwLock<Arc<Migrations>>,
+    graph: Arc<Graph>,
+    runtime: Runtime,
+}
+
+/// How a run is to be done, beyond where it goes.
+pub struct RunOptions {
+    /// Where its events go.
+    pub observer: Arc<dyn Observer>,
+    /// What makes it stop.
+    pub cancel: Cancel,
+    /// How patient it is.
+    pub patience: Patience,
+    /// The parameters of the run (`-x`).
+    pub parameters: std::collections::BTreeMap<String, String>,
+    /// Whether components are built and pinned first.
+    pub pinning: Pinning,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            observer: Arc::new(crate::event::Ignore),
+            cancel: Cancel::default(),
+            patience: Patience::default(),
+            parameters: std::collections::BTreeMap::new(),
+            pinning: Pinning::AsIs,
+        }
+    }
+}
+
+impl Project {
+    /// Reads the migrations in `folder`.
+    ///
+    /// # Errors
+    /// Everything that is wrong with any of them, or with how they refer to each other.
+    pub fn read(files: Arc<dyn Files>, folder: &Utf8Path) -> Result<Self, ProjectError> {
+        let migrations = Migrations::read(Arc::clone(&files), folder)?;
+        let graph = Graph::new(migrations.revisions())?;
+        Ok(Self {
+            files,
+            folder: folder.to_owned(),
+            migrations: RwLock::new(Arc::new(migrations)),
+            graph: Arc::new(graph),
+            runtime: Runtime::new(),
+        })
+    }
+
+    /// Reads the migrations of a project on disk.
+    ///
+    /// # Errors
+    /// As [`Project::read`].
+    pub fn open(config: &Config) -> Result<Self, ProjectError> {
+        let root: Arc<dyn Files> = Arc::clone(&config.root) as Arc<dyn Files>;
+        Self::read(root, &config.migrations)
+    }
+
+    /// Reads the migrations on a thread of their own while a connection to the database is made. Returns a driver
+    /// whose first session is that connection.
+    ///
+    /// # Errors
+    /// As [`Project::open`]; that error comes first, since it needs no database to be seen.
+    pub async fn open_and_connect(
+        config: &Config,
+    ) -> Result<(Self, Arc<dyn Driver>), ProjectError> {
+        let reading = config.clone();
+        let reader = std::thread::spawn(move || Self::open(&reading));
+        let driver = open_driver(config)?;
+        let session = driver.connect().await;
+        let project = reader
+            .join()
+            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+        let driver = Preconnected::new(driver, session?);
+        Ok((project, Arc::new(driver)))
+    }
+
+    /// The revision graph.
+    pub fn graph(&self) -> &Arc<Graph> {
+        &self.graph
+    }
+
+    /// The migrations as they were last read.
+    pub fn migrations(&self) -> Arc<Migrations> {
+        let migrations = self.migrations.read();
+        Arc::clone(&migrations.unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What the project's components run in.
+    pub fn runtime(&self) -> &Runtime {
+        &self.runtime
+    }
+
+    /// An engine that brings a database along this project's graph.
+    pub fn engine(
+        self: &Arc<Self>,
+        driver: Arc<dyn Driver>,
+        table: &VersionTable,
+        options: RunOptions,
+    ) -> Engine {
+        let dialect = driver.dialect();
+        Engine {
+            history: History::new(table, dialect),
+            version_table: table.to_string(),
+            graph: Arc::clone(&self.graph),
+            library: Arc::new(ProjectLibrary::new(
+                Arc::clone(self),
+                dialect,
+                options.parameters,
+                options.pinning,
+                Arc::clone(&options.observer),
+            )),
+            patience: options.patience,
+            observer: options.observer,
+            cancel: options.cancel,
+            driver,
+        }
+    }
+
+    /// Reads the migrations again: their components have been built.
+    fn reread(&self) -> Result<(), SourceErrors> {
+        let migrations = Migrations::read(Arc::clone(&self.files), &self.folder)?;
+        let mut current = self
+            .migrations
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(migrations);
+        Ok(())
+    }
+}
+
+/// The driver for the database that the settings name. Does not connect.
+///
+/// # Errors
+/// When no database is set, or its address makes no sense.
+pub fn open_driver(config: &Config) -> Result<Arc<dyn Driver>, ProjectError> {
+    let database = config.database()?;
+    let settings: Settings = config.driver_settings();
+    Ok(driver::open(database.url(), database.base(), &settings)?)
+}
+
+/// A session that was opened ahead of its use.
+type Ready = Box<dyn Session>;

@@ -106,15 +106,15 @@ impl Root {
         })
     }
 
-    /// Writes a whole file at once: who reads it meanwhile sees the old text or the new one, never a part.
+    /// Writes a whole file at once: who reads it meanwhile sees the old content or the new one, never a part.
     ///
     /// # Errors
     /// What the file system says; the old file is then as it was.
-    pub fn replace(&self, path: &Utf8Path, text: &str) -> io::Result<()> {
+    pub fn replace(&self, path: &Utf8Path, content: &[u8]) -> io::Result<()> {
         let temporary = Utf8PathBuf::from(format!("{path}.{}.tmp", std::process::id()));
         let write = || {
             let mut file = self.dir.create(&temporary)?;
-            file.write_all(text.as_bytes())?;
+            file.write_all(content)?;
             file.sync_all()?;
             self.dir.rename(&temporary, &self.dir, path)
         };

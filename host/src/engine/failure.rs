@@ -10,7 +10,7 @@ use thiserror::Error;
 use crate::driver::{DriverError, Holder};
 use crate::event::StepReport;
 use crate::history::Outcome;
-use crate::migration::MigrationError;
+use crate::migration::{MigrationError, PrepareError};
 use crate::plan::{PlanError, Step};
 use crate::revision::RevisionId;
 
@@ -59,15 +59,9 @@ pub enum Cause {
         /// The revision.
         revision: RevisionId,
     },
-    /// A migration's code cannot be read or loaded.
-    #[error("revision {revision} cannot be loaded")]
-    Load {
-        /// The revision.
-        revision: RevisionId,
-        /// Why.
-        #[source]
-        source: MigrationError,
-    },
+    /// A migration's code is not ready to run.
+    #[error(transparent)]
+    Prepare(PrepareError),
     /// Another run kept the lock for too long.
     #[error(
         "another run holds the lock{}; waited {:.1} s",

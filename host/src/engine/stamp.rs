@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Aftermath, Cause, Engine, Run, RunFailure, untouched};
+use super::{Aftermath, Cause, Engine, Run, RunFailure, load, untouched};
 use crate::driver::{DriverError, RunLock, Session, Statement};
 use crate::graph::Position;
 use crate::history::{Attempt, Outcome, State};
@@ -97,10 +97,7 @@ impl Engine {
     fn stamped_fingerprint(&self, revision: &RevisionId) -> Result<Fingerprint, Cause> {
         self.library
             .fingerprint(revision)
-            .map_err(|source| Cause::Load {
-                revision: revision.clone(),
-                source,
-            })
+            .map_err(|source| load(revision, source))
     }
 }
 

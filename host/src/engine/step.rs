@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
 use super::lock::jittered;
-use super::{Aftermath, Cause, Engine, Lent, Progress, Run};
+use super::{Aftermath, Cause, Engine, Lent, Progress, Run, load};
 use crate::driver::{DriverError, RunLock, Session, Statement};
 use crate::event::{Event, Observer, StepReport};
 use crate::history::{Attempt, Outcome};
@@ -140,12 +140,10 @@ impl Engine {
                 .get(step.revision.as_str())
                 .map_or("", |revision| &revision.message),
         });
-        let load = |source| Cause::Load {
-            revision: step.revision.clone(),
-            source,
-        };
-        let fingerprint = self.library.fingerprint(&step.revision).map_err(load)?;
-        let migration = self.library.load(&step.revision).map_err(load)?;
+        let failed = |source| load(&step.revision, source);
+        let fingerprint = self.library.fingerprint(&step.revision).map_err(failed)?;
+        let migration = self.library.load(&step.revision).map_err(failed)?;
+        let parameters = self.library.parameters(&step.revision).map_err(failed)?;
         let call = Call {
             revision: step.revision.clone(),
             direction: step.direction,
@@ -153,7 +151,7 @@ impl Engine {
             dialect: run.dialect,
             now: run.now,
             seed: seed(run, &step.revision),
-            parameters: self.library.parameters(&step.revision),
+            parameters,
             cancel: self.cancel.clone(),
             listener: Arc::new(Relay {
                 revision: step.revision.clone(),

@@ -181,7 +181,8 @@ impl Lock {
         if Files::read(root, path).is_ok_and(|current| current == text.as_bytes()) {
             return Ok(());
         }
-        root.replace(path, &text).map_err(LockFileError::Write)
+        root.replace(path, text.as_bytes())
+            .map_err(LockFileError::Write)
     }
 
     /// One line a revision, in the order of the ids, so that branches merge without conflicts.

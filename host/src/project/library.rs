@@ -1,0 +1,167 @@
+//! The migrations of a project as the engine asks for them.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::{Map, Value};
+
+use super::Project;
+use super::build::Pinning;
+use crate::driver::Dialect;
+use crate::event::Observer;
+use crate::migration::{Fingerprint, Library, Migration, MigrationError, PrepareError};
+use crate::revision::{Direction, RevisionId};
+use crate::source::{Body, Component, SourceError, SourceRevision, SqlMigration};
+use crate::wasm::{ComponentMigration, Limits, Wasi};
+
+pub(super) struct ProjectLibrary {
+    project: Arc<Project>,
+    dialect: Dialect,
+    parameters: BTreeMap<String, String>,
+    pinning: Pinning,
+    observer: Arc<dyn Observer>,
+}
+
+impl ProjectLibrary {
+    pub(super) fn new(
+        project: Arc<Project>,
+        dialect: Dialect,
+        parameters: BTreeMap<String, String>,
+        pinning: Pinning,
+        observer: Arc<dyn Observer>,
+    ) -> Self {
+        Self {
+            project,
+            dialect,
+            parameters,
+            pinning,
+            observer,
+        }
+    }
+
+    fn with<T>(
+        &self,
+        revision: &RevisionId,
+        ask: impl FnOnce(&SourceRevision) -> Result<T, SourceError>,
+    ) -> Result<T, MigrationError> {
+        let migrations = self.project.migrations();
+        let source = migrations
+            .get(revision.as_str())
+            .ok_or_else(|| refused(format!("no migration is called {revision}")))?;
+        ask(source).map_err(|error| refused(error.to_string()))
+    }
+
+    fn component(&self, component: &Arc<Component>) -> Result<ComponentMigration, SourceError> {
+        let manifest = component.manifest();
+        let wasi = manifest
+            .language
+            .as_deref()
+            .map_or(Wasi::Refused, Wasi::for_language);
+        let limits: Limits = manifest.limits.clone();
+        let digest = component.digest()?;
+        let component = Arc::clone(component);
+        let read = move || {
+            component
+                .bytes()
+                .map(Arc::from)
+                .map_err(std::io::Error::other)
+        };
+        Ok(ComponentMigration::new(
+            self.project.runtime(),
+            digest,
+            Arc::new(read),
+            wasi,
+            limits,
+        ))
+    }
+}
+
+fn refused(reason: String) -> MigrationError {
+    MigrationError::Admission {
+        reasons: vec![reason],
+    }
+}
+
+impl Library for ProjectLibrary {
+    fn supports(&self, revision: &RevisionId, direction: Direction) -> bool {
+        let migrations = self.project.migrations();
+        match migrations.get(revision.as_str()).map(|source| &source.body) {
+            Some(Body::Sql(file)) => file.section(direction, self.dialect).is_some(),
+            // A component exports both directions; an irreversible one says so when it is called.
+            Some(Body::Component(_)) => true,
+            None => false,
+        }
+    }
+
+    fn fingerprint(&self, revision: &RevisionId) -> Result<Fingerprint, MigrationError> {
+        self.with(revision, |source| {
+            let content = source.digest()?.to_string();
+            let (built_from, parameters) = match &source.body {
+                Body::Sql(_) => (None, None),
+                Body::Component(component) => {
+                    (component.source_digest()?, component.parameters_digest())
+                }
+            };
+            Ok(Fingerprint {
+                content,
+                source: built_from.map(|digest| digest.to_string()),
+                parameters: parameters.map(|digest| digest.to_string()),
+            })
+        })
+    }
+
+    fn content_digest(&self, revision: &RevisionId) -> Result<String, MigrationError> {
+        self.with(revision, |source| Ok(source.digest()?.to_string()))
+    }
+
+    fn parameters(&self, revision: &RevisionId) -> Result<Arc<Map<String, Value>>, MigrationError> {
+        self.with(revision, |source| match &source.body {
+            Body::Sql(_) => Ok(Arc::default()),
+            Body::Component(component) => component.parameters(&self.parameters).map(Arc::new),
+        })
+    }
+
+    fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError> {
+        self.project
+            .pin(revisions, direction, &self.pinning, &*self.observer)?;
+        let migrations = self.project.migrations();
+        let components = revisions
+            .iter()
+            .filter_map(|&revision| match &migrations.get(revision.as_str())?.body {
+                Body::Component(component) => Some((revision, component)),
+                Body::Sql(_) => None,
+            })
+            .map(|(revision, component)| {
+                let loaded = self
+                    .component(component)
+                    .map_err(|error| PrepareError::Load {
+                        revision: revision.clone(),
+                        source: refused(error.to_string()),
+                    })?;
+                Ok((revision, loaded))
+            })
+            .collect::<Result<Vec<_>, PrepareError>>()?;
+        let loaded: Vec<&ComponentMigration> =
+            components.iter().map(|(_, loaded)| loaded).collect();
+        self.project
+            .runtime()
+            .precompile(&loaded)
+            .map_err(|(index, source)| PrepareError::Load {
+                revision: components[index].0.clone(),
+                source,
+            })
+    }
+
+    fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError> {
+        self.with(revision, |source| match &source.body {
+            Body::Sql(file) => {
+                let migration =
+                    SqlMigration::new(Arc::clone(file), source.revision.path.clone(), self.dialect);
+                Ok(Arc::new(migration) as Arc<dyn Migration>)
+            }
+            Body::Component(component) => {
+                Ok(Arc::new(self.component(component)?) as Arc<dyn Migration>)
+            }
+        })
+    }
+}
