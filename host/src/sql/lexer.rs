@@ -102,9 +102,6 @@ pub struct Lexer<'a> {
     dialect: Dialect,
 }
 
-/// A prefix directly before a quote that belongs to the literal or name.
-const PREFIXES: [&[u8]; 5] = [b"E", b"B", b"X", b"N", b"U&"];
-
 impl<'a> Lexer<'a> {
     /// Reads `text` as `dialect` does, PostgreSQL with `standard_conforming_strings` on.
     pub fn new(text: &'a str, dialect: Dialect) -> Self {
@@ -331,29 +328,31 @@ impl<'a> Lexer<'a> {
     }
 
     fn word(&mut self) -> Result<TokenKind, Construct> {
-        for prefix in PREFIXES {
-            let rest = self.rest();
-            let Some(&quote) = rest.get(prefix.len()) else {
-                continue;
-            };
-            let only_hex = self.dialect == Dialect::Sqlite && prefix != b"X";
-            let names = prefix == b"U&" && quote == b'"';
-            if only_hex
-                || !(quote == b'\'' || names)
-                || !rest[..prefix.len()].eq_ignore_ascii_case(prefix)
-            {
-                continue;
+        match self.prefix_len() {
+            Some(len) => {
+                let escape = match self.rest()[0] {
+                    b'E' | b'e' => Escape::Backslash,
+                    _ => Escape::Doubling,
+                };
+                self.at += len;
+                self.quoted(self.text.as_bytes()[self.at], escape)
             }
-            self.at += prefix.len();
-            let escape = if prefix == b"E" {
-                Escape::Backslash
-            } else {
-                Escape::Doubling
-            };
-            return self.quoted(quote, escape);
+            None => {
+                self.pass_while(continues_word);
+                Ok(TokenKind::Word)
+            }
         }
-        self.pass_while(continues_word);
-        Ok(TokenKind::Word)
+    }
+
+    /// How long a prefix is that belongs to the quote directly behind it.
+    fn prefix_len(&self) -> Option<usize> {
+        let postgresql = self.dialect == Dialect::Postgresql;
+        match (self.rest(), postgresql) {
+            ([b'X' | b'x', b'\'', ..], _) => Some(1),
+            ([b'E' | b'e' | b'B' | b'b' | b'N' | b'n', b'\'', ..], true) => Some(1),
+            ([b'U' | b'u', b'&', b'\'' | b'"', ..], true) => Some(2),
+            _ => None,
+        }
     }
 }
 

@@ -292,32 +292,28 @@ impl<'a> Statement<'a> {
 
 /// What a statement that starts with `words` is; `None` while the next word may tell.
 fn classify<'a>(words: &[&str], dialect: Dialect) -> Option<Head<'a>> {
-    let word = |at: usize| words.get(at).map(|word| word.to_ascii_uppercase());
-    let first = word(0);
-    let rest = match first.as_deref() {
-        Some("COPY") if dialect == Dialect::Postgresql => return Some(Head::Copy),
-        Some("CREATE") => 1,
-        Some("EXPLAIN") => match word(1).as_deref() {
-            None => return None,
-            Some("QUERY") if words.len() < 4 => return None,
-            Some("QUERY") if word(3).as_deref() == Some("CREATE") => 4,
-            Some("CREATE") => 2,
-            _ => return Some(Head::Plain),
-        },
-        _ => return Some(Head::Plain),
+    let is =
+        |at: usize, keyword: &str| words.get(at).map(|word| word.eq_ignore_ascii_case(keyword));
+    if dialect == Dialect::Postgresql && is(0, "COPY")? {
+        return Some(Head::Copy);
+    }
+    let create = match (is(0, "EXPLAIN")?, dialect) {
+        (true, Dialect::Sqlite) if is(1, "QUERY")? => 3,
+        (true, Dialect::Sqlite) => 1,
+        _ => 0,
     };
-    let skipped: &[&str] = match dialect {
-        Dialect::Postgresql => &["OR", "REPLACE"],
-        Dialect::Sqlite => &["TEMP", "TEMPORARY"],
+    if !is(create, "CREATE")? {
+        return Some(Head::Plain);
+    }
+    let (skipped, objects): (&[&str], &[&str]) = match dialect {
+        Dialect::Postgresql => (&["OR", "REPLACE"], &["FUNCTION", "PROCEDURE"]),
+        Dialect::Sqlite => (&["TEMP", "TEMPORARY"], &["TRIGGER"]),
     };
-    let object = (rest..words.len())
-        .filter_map(word)
-        .find(|word| !skipped.contains(&word.as_str()))?;
-    let with_body = match dialect {
-        Dialect::Postgresql => matches!(object.as_str(), "FUNCTION" | "PROCEDURE"),
-        Dialect::Sqlite => object == "TRIGGER",
-    };
-    Some(if with_body {
+    let among = |word: &str, list: &[&str]| list.iter().any(|one| one.eq_ignore_ascii_case(word));
+    let object = words[create + 1..]
+        .iter()
+        .find(|word| !among(word, skipped))?;
+    Some(if among(object, objects) {
         Head::WithBody
     } else {
         Head::Plain

@@ -174,8 +174,20 @@ impl Guard {
         {
             self.state().written.renamed = true;
         }
-        if self.authority() == Authority::Host {
+        let authority = self.authority();
+        if authority == Authority::Host {
             return Ok(());
+        }
+        // The authorizer hears of it only when it runs.
+        if leading_keywords(sql, Dialect::Sqlite, 1) == ["VACUUM"] {
+            return Err(denied(
+                "VACUUM",
+                "",
+                match authority {
+                    Authority::Guest => "it rewrites the whole database",
+                    _ => "only a plain VACUUM writes no other file",
+                },
+            ));
         }
         match self.mentions_protected(sql) {
             Some((operation, object)) => Err(denied_own(operation, &object)),

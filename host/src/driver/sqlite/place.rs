@@ -34,9 +34,12 @@ enum Storage {
 /// What the address allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mode {
-    ReadOnly,
-    ReadWrite,
-    ReadWriteCreate,
+    /// Reading.
+    Read,
+    /// Writing into a file that is there.
+    Write,
+    /// Making the file, too.
+    Create,
 }
 
 /// What a connection is opened for.
@@ -94,12 +97,12 @@ impl Place {
         let settings = |message: String| DriverError::Settings { message };
         let address = url.strip_prefix("sqlite:").unwrap_or(url);
         let (path, query) = address.split_once('?').unwrap_or((address, ""));
-        let mut mode = Mode::ReadWriteCreate;
+        let mut mode = Mode::Create;
         for parameter in query.split('&').filter(|parameter| !parameter.is_empty()) {
             mode = match parameter {
-                "mode=ro" => Mode::ReadOnly,
-                "mode=rw" => Mode::ReadWrite,
-                "mode=rwc" => Mode::ReadWriteCreate,
+                "mode=ro" => Mode::Read,
+                "mode=rw" => Mode::Write,
+                "mode=rwc" => Mode::Create,
                 _ => {
                     return Err(settings(format!(
                         "`{parameter}` in `{url}` is not a parameter of SQLite; there is `mode=ro`, `mode=rw` and `mode=rwc`"
@@ -154,7 +157,7 @@ impl Place {
         if let Storage::File(path) = &self.storage {
             self.look_at(path)?;
             if !self.exists() {
-                if self.mode != Mode::ReadWriteCreate {
+                if self.mode != Mode::Create {
                     return Err(self.unreachable(OpenError::NoFile(path.clone())));
                 }
                 if purpose == Purpose::Read {
@@ -165,8 +168,8 @@ impl Place {
             }
         }
         let access = match (self.mode, purpose) {
-            (Mode::ReadOnly, _) => OpenFlags::SQLITE_OPEN_READ_ONLY,
-            (Mode::ReadWriteCreate, Purpose::Write) => {
+            (Mode::Read, _) => OpenFlags::SQLITE_OPEN_READ_ONLY,
+            (Mode::Create, Purpose::Write) => {
                 OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE
             }
             _ => OpenFlags::SQLITE_OPEN_READ_WRITE,
