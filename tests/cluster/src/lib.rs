@@ -19,4 +19,4 @@ mod leftovers;
 mod server;
 
 pub use cluster::{Cluster, Setup};
-pub use server::{Server, VERSIONS};
+pub use server::{LOCAL, Server, VERSIONS};

@@ -15,7 +15,7 @@ use crate::account::Account;
 pub const VERSIONS: [u32; 3] = [13, LOCAL, 18];
 
 /// The version that stands for "what this machine has": Debian 12's.
-const LOCAL: u32 = 15;
+pub const LOCAL: u32 = 15;
 const OLDEST: u32 = 13;
 const DEBIAN_SERVERS: &str = "/usr/lib/postgresql";
 

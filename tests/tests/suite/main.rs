@@ -7,3 +7,4 @@
 
 mod sqlite_driver;
 mod support;
+mod tidy;

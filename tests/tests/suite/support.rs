@@ -34,10 +34,7 @@ fn a_crashed_cluster_keeps_what_was_committed() {
             .await
             .unwrap();
         let connection = tokio::spawn(connection);
-        client
-            .batch_execute("CREATE TABLE kept ()")
-            .await
-            .unwrap();
+        client.batch_execute("CREATE TABLE kept ()").await.unwrap();
         client
             .batch_execute("BEGIN; CREATE TABLE lost ()")
             .await
