@@ -42,13 +42,14 @@ impl<'a> From<&'a Value> for ValueRef<'a> {
 }
 
 impl ValueRef<'_> {
-    /// What it is, in words, for errors; numbers are shown, texts are not, since they may be private.
+    /// What it is, in words, for errors; integers are shown, texts are not, since they may be private.
     pub(crate) fn describe(self) -> String {
         match self {
             Self::Null => "NULL".into(),
             Self::Boolean(truth) => truth.to_string(),
             Self::Integer(number) => number.to_string(),
-            Self::Float(number) => number.to_string(),
+            // Printing it would put the code for that, 15 KB, into every component.
+            Self::Float(_) => "a floating-point number".into(),
             Self::Text(text) => format!("a text of {} bytes", text.len()),
             Self::Bytes(bytes) => format!("{} bytes", bytes.len()),
             Self::Other(value) => match value {
