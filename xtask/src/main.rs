@@ -5,6 +5,7 @@
     reason = "a task talks to whoever started it"
 )]
 
+mod bench;
 mod demo;
 mod install;
 mod process;
@@ -22,6 +23,8 @@ enum Task {
     Demo(demo::Options),
     /// Runs all tests, on SQLite and on PostgreSQL 13, 15 and 18, after setting up what they need.
     Test(test::Options),
+    /// Compares Whimbrel's speed with that of other tools, and prints a table of ratios.
+    Bench(bench::Options),
     /// Installs what the tests need and this machine lacks.
     Setup,
 }
@@ -30,6 +33,7 @@ fn main() -> anyhow::Result<()> {
     match Task::parse() {
         Task::Demo(options) => demo::run_demo(&options),
         Task::Test(options) => test::run_tests(&options),
+        Task::Bench(options) => bench::run_benches(&options),
         Task::Setup => test::set_up(),
     }
 }

@@ -1,0 +1,122 @@
+//! `cargo xtask bench`: Whimbrel beside its peers, in the same run, on the same durable PostgreSQL 15 cluster.
+
+mod components;
+mod fill;
+mod layout;
+mod measure;
+mod peer;
+mod report;
+mod server;
+mod steps;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::process::{cargo, run, target_folder};
+
+use self::peer::Peer;
+use self::report::Report;
+use self::server::BenchServer;
+
+/// What to measure, and how often.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Options {
+    /// Which benches to run; all by default.
+    #[arg(value_enum)]
+    only: Vec<Bench>,
+    /// How many migrations the projects have.
+    #[arg(long, default_value_t = 1_000)]
+    migrations: usize,
+    /// How many rows the filled table has.
+    #[arg(long, default_value_t = 1_000_000)]
+    rows: usize,
+    /// How often each long measurement is taken; quick ones are taken ten times as often.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+}
+
+/// One line of questions to Whimbrel's speed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Bench {
+    /// `upgrade head` with nothing to do, and with everything to do.
+    Steps,
+    /// As many component migrations as SQL files.
+    Components,
+    /// A guest that fills a column, beside the same loop in native code.
+    Fill,
+    /// The program itself: size, start, memory.
+    Program,
+}
+
+impl Options {
+    fn includes(&self, bench: Bench) -> bool {
+        self.only.is_empty() || self.only.contains(&bench)
+    }
+}
+
+/// What all benches work with.
+struct Bed {
+    /// The release build of `whimbrel`.
+    whimbrel: PathBuf,
+    /// The release build of the native loop.
+    native_fill: PathBuf,
+    /// An empty folder for projects.
+    folder: PathBuf,
+    server: BenchServer,
+    migrations: usize,
+    rows: usize,
+    rounds: usize,
+}
+
+/// Measures, and prints the table of ratios.
+pub(crate) fn run_benches(options: &Options) -> Result<()> {
+    let bed = Bed::prepare(options)?;
+    let mut report = Report::default();
+    if options.includes(Bench::Program) {
+        steps::program(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Steps) {
+        let peers = Peer::install_all()?;
+        steps::compare(&bed, peers, &mut report)?;
+    }
+    if options.includes(Bench::Components) {
+        components::compare(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Fill) {
+        fill::compare(&bed, &mut report)?;
+    }
+    report.print();
+    Ok(())
+}
+
+impl Bed {
+    fn prepare(options: &Options) -> Result<Self> {
+        run(cargo().args([
+            "build",
+            "--release",
+            "--package=whimbrel",
+            "--package=native-fill",
+        ]))?;
+        let folder = target_folder().join("bench");
+        empty(&folder)?;
+        let programs = target_folder().join("release");
+        Ok(Self {
+            whimbrel: programs.join("whimbrel"),
+            native_fill: programs.join("native-fill"),
+            folder,
+            server: BenchServer::start()?,
+            migrations: options.migrations,
+            rows: options.rows,
+            rounds: options.rounds,
+        })
+    }
+}
+
+fn empty(folder: &Path) -> Result<()> {
+    if folder.exists() {
+        fs::remove_dir_all(folder).with_context(|| format!("cannot empty {}", folder.display()))?;
+    }
+    Ok(fs::create_dir_all(folder)?)
+}

@@ -1,0 +1,56 @@
+//! The server of the benches: durable, as a server that someone relies on.
+
+use anyhow::{Context, Result};
+use postgres::{Client, NoTls};
+use whimbrel_cluster::{Cluster, Server, Setup};
+
+/// A running server.
+pub(super) struct BenchServer {
+    cluster: Cluster,
+}
+
+impl BenchServer {
+    pub(super) fn start() -> Result<Self> {
+        Server::install(whimbrel_cluster::LOCAL)?;
+        let cluster = Setup::new(whimbrel_cluster::LOCAL)
+            .durable()
+            .setting("shared_buffers", "512MB")
+            .setting("max_wal_size", "4GB")
+            .start()?;
+        Ok(Self { cluster })
+    }
+
+    /// The URL of a database. No peer tries TLS first.
+    pub(super) fn url(&self, database: &str) -> String {
+        format!("{}?sslmode=disable", self.cluster.url(database))
+    }
+
+    /// Makes a database anew, from a template where one is named, and settles the disk before what follows.
+    pub(super) fn create(&self, database: &str, template: Option<&str>) -> Result<()> {
+        let template = template.unwrap_or("template0");
+        for statement in [
+            format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"),
+            format!("CREATE DATABASE {database} TEMPLATE {template}"),
+            "CHECKPOINT".to_owned(),
+        ] {
+            self.execute("postgres", &statement)?;
+        }
+        Ok(())
+    }
+
+    /// Runs statements on a database.
+    pub(super) fn execute(&self, database: &str, statements: &str) -> Result<()> {
+        self.connect(database)?
+            .batch_execute(statements)
+            .with_context(|| format!("{statements} failed"))
+    }
+
+    /// The only value of a query.
+    pub(super) fn value(&self, database: &str, query: &str) -> Result<i64> {
+        Ok(self.connect(database)?.query_one(query, &[])?.try_get(0)?)
+    }
+
+    fn connect(&self, database: &str) -> Result<Client> {
+        Ok(Client::connect(&self.url(database), NoTls)?)
+    }
+}
