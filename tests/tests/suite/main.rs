@@ -6,5 +6,6 @@
 )]
 
 mod sqlite_driver;
+mod engine;
 mod support;
 mod tidy;
