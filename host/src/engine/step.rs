@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::lock::jittered;
 use super::{Aftermath, Cause, Engine, Lent, Progress, Run, load};
-use crate::driver::{DriverError, RunLock, Session, Statement};
+use crate::driver::{Authority, DriverError, RunLock, Session, Statement};
 use crate::event::{Event, Observer, StepReport};
 use crate::history::{Attempt, Outcome};
 use crate::migration::{Call, Fingerprint, Level, Listener, Migration, MigrationError, Work};
@@ -182,7 +182,7 @@ impl Engine {
             return (session, Err(failed));
         }
         let result;
-        (session, result) = migration.run(call, session).await;
+        (session, result) = lend(migration, call, session).await;
         match result {
             Ok(work) => attempt.work = work,
             Err(source) => {
@@ -228,7 +228,7 @@ impl Engine {
             return (session, Err(failed));
         }
         let result;
-        (session, result) = migration.run(call, session).await;
+        (session, result) = lend(migration, call, session).await;
         attempt.duration = started.elapsed();
         let partial = |cause| (cause, Aftermath::Partial(step.revision.clone()));
         match result {
@@ -360,6 +360,22 @@ impl Engine {
         }
         (cause, aftermath)
     }
+}
+
+/// Lends the session to a migration; what comes back speaks in the host's name again, whatever the migration did.
+async fn lend(
+    migration: &dyn Migration,
+    call: &Call,
+    session: Lent,
+) -> (Lent, Result<Work, MigrationError>) {
+    let (mut session, mut result) = migration.run(call, session).await;
+    if let Err(source) = session.assume(Authority::Host).await {
+        result = result.and(Err(MigrationError::Statement {
+            statement: None,
+            source,
+        }));
+    }
+    (session, result)
 }
 
 /// Writes what must be in the same transaction as the step; every statement must touch exactly one row.
