@@ -1,0 +1,89 @@
+//! The command line: one file a command, over the library's public API.
+
+mod build;
+mod completions;
+mod context;
+mod current;
+mod diagnosis;
+mod doctor;
+mod failure;
+mod global;
+mod heads;
+mod history;
+mod init;
+mod plan;
+mod progress;
+mod report;
+mod revision;
+mod run;
+mod show;
+mod snippet;
+mod stamp;
+mod view;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use context::Context;
+use failure::Failure;
+use global::Global;
+use report::{Report, Verdict};
+
+/// Migrations of SQL databases, as SQL files and as sandboxed WebAssembly components.
+#[derive(Debug, Parser)]
+#[command(name = "whimbrel", version, max_term_width = 100)]
+struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Init(init::Args),
+    Revision(revision::Args),
+    Build(build::Args),
+    Upgrade(run::UpgradeArgs),
+    Downgrade(run::DowngradeArgs),
+    Stamp(stamp::Args),
+    Plan(plan::Args),
+    Current(current::Args),
+    History(history::Args),
+    Heads(heads::Args),
+    Show(show::Args),
+    Doctor(doctor::Args),
+    Completions(completions::Args),
+}
+
+impl Command {
+    fn run(self, context: &Context) -> Result<Verdict, Failure> {
+        match self {
+            Self::Init(args) => init::run(&args, context),
+            Self::Revision(args) => revision::run(args, context),
+            Self::Build(args) => build::run(&args, context),
+            Self::Upgrade(args) => run::upgrade(args, context),
+            Self::Downgrade(args) => run::downgrade(args, context),
+            Self::Stamp(args) => stamp::run(&args, context),
+            Self::Plan(args) => plan::run(&args, context),
+            Self::Current(args) => current::run(&args, context),
+            Self::History(args) => history::run(&args, context),
+            Self::Heads(_) => heads::run(context),
+            Self::Show(args) => show::run(&args, context),
+            Self::Doctor(_) => doctor::run(context),
+            Self::Completions(args) => completions::run(&args, context),
+        }
+    }
+}
+
+/// Runs the command that the process was started with.
+pub(crate) fn main() -> ExitCode {
+    let Cli { global, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return report::usage(&error),
+    };
+    let context = Context::new(Report::new(&global), global);
+    let outcome = command.run(&context);
+    context.report.finish(outcome)
+}

@@ -1,0 +1,86 @@
+//! What commands work with: settings, project, database.
+
+use std::sync::Arc;
+
+use camino::Utf8Path;
+use whimbrel::config::{self, Config, Root};
+use whimbrel::engine::Engine;
+use whimbrel::graph::{Graph, Position};
+use whimbrel::project::{Project, RunOptions};
+use whimbrel::target::Target;
+
+use super::failure::Failure;
+use super::global::Global;
+use super::report::Report;
+
+/// The flags, and the way out.
+pub(crate) struct Context {
+    pub(crate) report: Report,
+    global: Global,
+}
+
+/// An open project whose database has answered.
+pub(crate) struct Connected {
+    pub(crate) project: Arc<Project>,
+    pub(crate) engine: Engine,
+}
+
+impl Context {
+    pub(crate) fn new(report: Report, global: Global) -> Self {
+        Self { report, global }
+    }
+
+    /// The folder to work in.
+    pub(crate) fn directory(&self) -> &Utf8Path {
+        &self.global.directory
+    }
+
+    /// The settings of the project here.
+    pub(crate) fn config(&self) -> Result<Config, Failure> {
+        let root = Root::find(self.directory(), self.global.config.as_deref())?;
+        let flags = self.global.flags();
+        Ok(Config::load(
+            Arc::new(root),
+            flags,
+            config::process_environment,
+        )?)
+    }
+
+    /// The settings and the migrations, without the database.
+    pub(crate) fn project(&self) -> Result<(Config, Project), Failure> {
+        let config = self.config()?;
+        let project = Project::open(&config)?;
+        Ok((config, project))
+    }
+
+    /// The migrations together with the database.
+    pub(crate) async fn connect(
+        &self,
+        config: &Config,
+        options: RunOptions,
+    ) -> Result<Connected, Failure> {
+        let (project, driver) = Project::open_and_connect(config).await?;
+        let project = Arc::new(project);
+        let options = RunOptions {
+            parameters: config.parameters.clone(),
+            ..options
+        };
+        let engine = project.engine(driver, &config.version_table, options);
+        Ok(Connected { project, engine })
+    }
+}
+
+/// Runs the part of a command that talks to a database.
+pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::Runtime)?
+        .block_on(future)
+}
+
+/// The revisions that a target names without asking the database.
+pub(crate) fn resolve(graph: &Graph, target: &str) -> Result<Vec<Position>, Failure> {
+    let target: Target = target.parse()?;
+    Ok(target.resolve(graph)?)
+}

@@ -1,0 +1,332 @@
+//! From a failure to what its reader needs: title, causes, hint, state. Pure.
+
+use std::error::Error;
+
+use whimbrel::config::ConfigError;
+use whimbrel::driver::{DatabaseError, DriverError};
+use whimbrel::engine::{Aftermath, Cause, Inconsistency, RunFailure};
+use whimbrel::migration::{MigrationError, PrepareError};
+use whimbrel::plan::PlanError;
+use whimbrel::project::BuildFailure;
+use whimbrel::scaffold::ScaffoldError;
+use whimbrel::target::TargetError;
+
+use super::failure::Failure;
+use super::snippet::Snippet;
+
+/// A failure, taken apart for the reader.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Diagnosis {
+    /// What failed.
+    pub(crate) title: String,
+    /// The SQL that it is about.
+    pub(crate) snippet: Option<Snippet>,
+    /// Why, from the outermost to the innermost, or several problems side by side.
+    pub(crate) causes: Vec<String>,
+    /// More about it: the database's detail, a guest's trace.
+    pub(crate) notes: Vec<String>,
+    /// What to do next.
+    pub(crate) hint: Option<String>,
+    /// What state the database is in now.
+    pub(crate) state: Option<String>,
+}
+
+impl Diagnosis {
+    /// Takes a failure apart.
+    pub(crate) fn of(failure: &Failure) -> Self {
+        match failure {
+            Failure::Sources(errors) => Self::list(
+                "the migrations cannot be read",
+                errors.0.iter().map(|error| with_cause(error)),
+            ),
+            Failure::Graph(errors) => Self::list(
+                "the migrations do not fit together",
+                errors.0.iter().map(ToString::to_string),
+            ),
+            Failure::Run(failure) => Self::of_run(failure),
+            Failure::Build(failure) => Self::chain(failure).hinted(build_hint(failure)),
+            Failure::Config(error) => Self::chain(error).hinted(config_hint(error)),
+            Failure::Target(error) => Self::chain(error).hinted(target_hint(error)),
+            Failure::Driver(error) => Self::chain(error).hinted(driver_hint(error)),
+            Failure::Scaffold(error) => Self::chain(error).hinted(scaffold_hint(error)),
+            other => Self::chain(other),
+        }
+    }
+
+    /// One problem becomes the title itself; several are listed under `title`.
+    fn list(title: &str, problems: impl ExactSizeIterator<Item = String>) -> Self {
+        let mut problems: Vec<String> = problems.collect();
+        if problems.len() == 1 {
+            return Self {
+                title: problems.remove(0),
+                ..Self::default()
+            };
+        }
+        Self {
+            title: title.to_owned(),
+            causes: problems,
+            ..Self::default()
+        }
+    }
+
+    /// An error and its sources.
+    fn chain(error: &dyn Error) -> Self {
+        let mut diagnosis = Self {
+            title: error.to_string(),
+            ..Self::default()
+        };
+        diagnosis.add_causes(error.source());
+        diagnosis
+    }
+
+    fn add_causes(&mut self, mut next: Option<&dyn Error>) {
+        while let Some(cause) = next {
+            self.add_cause(cause.to_string());
+            next = cause.source();
+        }
+    }
+
+    /// Adds a cause, unless what is there says it already.
+    fn add_cause(&mut self, cause: String) {
+        let said = std::iter::once(&self.title).chain(&self.causes);
+        if !cause.is_empty() && !said.into_iter().any(|text| text.contains(&cause)) {
+            self.causes.push(cause);
+        }
+    }
+
+    fn hinted(self, hint: Option<String>) -> Self {
+        Self {
+            hint: hint.or(self.hint),
+            ..self
+        }
+    }
+
+    fn of_run(failure: &RunFailure) -> Self {
+        let mut diagnosis = match failure.cause.as_ref() {
+            Cause::Migration { source, .. } => {
+                let mut diagnosis = Self {
+                    title: failure.cause.to_string(),
+                    ..Self::default()
+                };
+                diagnosis.add_migration(source);
+                diagnosis
+            }
+            Cause::Prepare(PrepareError::Load { source, .. }) => {
+                let mut diagnosis = Self {
+                    title: failure.cause.to_string(),
+                    ..Self::default()
+                };
+                diagnosis.add_migration(source);
+                diagnosis
+            }
+            Cause::Prepare(PrepareError::Build(error)) => {
+                let hint = error.downcast_ref().and_then(build_hint);
+                Self::chain(error.as_ref()).hinted(hint)
+            }
+            Cause::Inconsistent(found) => Self::list(
+                "the database and the migrations disagree",
+                found.iter().map(ToString::to_string),
+            ),
+            cause => Self::chain(cause),
+        };
+        let hint = run_hint(failure);
+        diagnosis.hint = hint.or(diagnosis.hint);
+        diagnosis.state = state(failure);
+        diagnosis
+    }
+
+    fn add_migration(&mut self, error: &MigrationError) {
+        match error {
+            MigrationError::Statement { statement, source } => {
+                let position = source.database().and_then(|error| error.position);
+                self.snippet = statement
+                    .as_deref()
+                    .map(|statement| Snippet::new(statement, position));
+                self.add_driver(source);
+            }
+            MigrationError::Failed(failure) => {
+                self.add_cause(failure.message.clone());
+                if let Some(cause) = &failure.cause {
+                    self.add_database(cause);
+                }
+                self.notes.extend(failure.trace.clone());
+                self.hint = failure.hint.clone().or(self.hint.take());
+            }
+            MigrationError::Trap {
+                backtrace, source, ..
+            } => {
+                self.add_cause(error.to_string());
+                if let Some(source) = source {
+                    self.add_driver(source);
+                }
+                self.notes.extend(backtrace.iter().cloned());
+            }
+            MigrationError::Admission { reasons } => {
+                self.causes.extend(reasons.iter().cloned());
+            }
+            other => {
+                self.add_cause(other.to_string());
+                self.add_causes(other.source());
+            }
+        }
+    }
+
+    fn add_driver(&mut self, error: &DriverError) {
+        match error.database() {
+            Some(error) => self.add_database(error),
+            None => {
+                self.add_cause(error.to_string());
+                self.add_causes(error.source());
+            }
+        }
+        self.hint = driver_hint(error).or(self.hint.take());
+    }
+
+    fn add_database(&mut self, error: &DatabaseError) {
+        let code = error
+            .sqlstate
+            .as_ref()
+            .map_or_else(String::new, |code| match code.len() {
+                5 => format!(" (SQLSTATE {code})"),
+                _ => format!(" ({code})"),
+            });
+        self.add_cause(format!("{}{code}", error.message));
+        self.notes.extend(error.detail.clone());
+        self.hint = error.hint.clone().or(self.hint.take());
+    }
+}
+
+/// An error with its sources, in one line.
+fn with_cause(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
+}
+
+fn state(failure: &RunFailure) -> Option<String> {
+    let is_early = failure.planned == 0 && failure.aftermath == Aftermath::Untouched;
+    // A question that cannot be answered changes nothing, and nobody expects it to.
+    let is_question = matches!(
+        failure.cause.as_ref(),
+        Cause::Plan(_) | Cause::Database(_) | Cause::Irreversible { .. }
+    );
+    (!(is_early && is_question)).then(|| failure.state())
+}
+
+fn config_hint(error: &ConfigError) -> Option<String> {
+    match error {
+        ConfigError::NotFound { .. } => Some(
+            "run `whimbrel init` to make a project here, or say where it is with -C or --config"
+                .to_owned(),
+        ),
+        ConfigError::UnknownDatabase {
+            name,
+            known,
+            suggestion,
+            ..
+        } => Some(match (suggestion, known.as_slice()) {
+            (Some(guess), _) => format!("did you mean `{guess}`?"),
+            (None, []) => {
+                format!("it names no databases; for a file of that name write `sqlite:{name}`")
+            }
+            (None, known) => format!("it has {}", known.join(", ")),
+        }),
+        _ => None,
+    }
+}
+
+fn target_hint(error: &TargetError) -> Option<String> {
+    match error {
+        TargetError::MultipleHeads { .. } => Some(
+            "name one of them, or `heads` for all; to join them, make a revision that revises all: \
+             `whimbrel revision -m \"merge\" --head heads`"
+                .to_owned(),
+        ),
+        TargetError::Unknown { similar, .. } => Some(match similar.as_slice() {
+            [] => "`whimbrel history` lists the revisions".to_owned(),
+            similar => format!("did you mean {}?", similar.join(" or ")),
+        }),
+        TargetError::AmbiguousPrefix { .. } => Some("write more of the id".to_owned()),
+        TargetError::AmbiguousStep { .. } => Some("name the revision itself".to_owned()),
+        TargetError::WrongWay { target, .. } => {
+            Some(match target.to_string().starts_with('-') {
+                true => format!("run `whimbrel downgrade {target}`"),
+                false => format!("run `whimbrel upgrade {target}`"),
+            })
+        }
+        _ => None,
+    }
+}
+
+fn scaffold_hint(error: &ScaffoldError) -> Option<String> {
+    match error {
+        ScaffoldError::Exists { .. } => {
+            Some("nothing is overwritten; move it away first".to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn build_hint(failure: &BuildFailure) -> Option<String> {
+    match failure {
+        BuildFailure::Build { source, .. } => source.hint().map(str::to_owned),
+        _ => None,
+    }
+}
+
+fn driver_hint(error: &DriverError) -> Option<String> {
+    match error {
+        DriverError::Connect { .. } => Some(
+            "check the address, and that the server runs; `whimbrel doctor` shows what is used"
+                .to_owned(),
+        ),
+        _ => None,
+    }
+}
+
+fn run_hint(failure: &RunFailure) -> Option<String> {
+    let text = match failure.cause.as_ref() {
+        Cause::Plan(PlanError::Target(error)) => return target_hint(error),
+        Cause::Plan(PlanError::UnknownApplied { .. }) => {
+            "another version of the project was applied here; get its migrations, or say what is applied with \
+             `whimbrel stamp`"
+        }
+        Cause::Plan(PlanError::NotApplied { .. }) => "`whimbrel current` shows what is applied",
+        Cause::Inconsistent(found) => inconsistency_hint(found),
+        Cause::Irreversible { .. } => {
+            "add a `-- whimbrel:downgrade` section, or go back from a backup"
+        }
+        Cause::Locked { .. } => {
+            "wait until it has finished and run this again, or wait longer with --lock-wait"
+        }
+        Cause::LockLost | Cause::VersionConflict { .. } => {
+            "see `whimbrel current`, make sure that no other run is going on, and run this again"
+        }
+        Cause::Prepare(PrepareError::Refused { .. }) => {
+            "run `whimbrel build`, review the change of whimbrel.lock, and commit it"
+        }
+        Cause::Cancelled => "run the same command again to go on",
+        Cause::Database(error) => return driver_hint(error),
+        _ => return None,
+    };
+    Some(text.to_owned())
+}
+
+fn inconsistency_hint(found: &[Inconsistency]) -> &'static str {
+    let is_changed = |one: &Inconsistency| matches!(one, Inconsistency::Changed { .. });
+    if found.iter().any(is_changed) {
+        "an applied migration is history: restore it as it was, and put the change into a new revision \
+         (`whimbrel revision`); if the database has the change already, accept it with `whimbrel stamp` and what \
+         `whimbrel current` shows"
+    } else {
+        "see what it left behind (for example an invalid index), bring the schema in order, then say what is \
+         applied with `whimbrel stamp`"
+    }
+}

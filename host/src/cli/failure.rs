@@ -1,0 +1,65 @@
+//! What a command can fail with.
+
+use std::io;
+
+use thiserror::Error;
+use whimbrel::config::ConfigError;
+use whimbrel::driver::DriverError;
+use whimbrel::engine::{Cause, RunFailure};
+use whimbrel::graph::GraphErrors;
+use whimbrel::plan::PlanError;
+use whimbrel::project::{BuildFailure, ProjectError};
+use whimbrel::scaffold::ScaffoldError;
+use whimbrel::source::{LockFileError, SourceError, SourceErrors};
+use whimbrel::target::TargetError;
+
+/// Why a command did not do what it was asked for.
+#[derive(Debug, Error)]
+pub(crate) enum Failure {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Sources(#[from] SourceErrors),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error(transparent)]
+    Graph(#[from] GraphErrors),
+    #[error(transparent)]
+    Driver(#[from] DriverError),
+    #[error(transparent)]
+    Run(#[from] RunFailure),
+    #[error(transparent)]
+    Build(#[from] BuildFailure),
+    #[error(transparent)]
+    Lock(#[from] LockFileError),
+    #[error(transparent)]
+    Scaffold(#[from] ScaffoldError),
+    #[error(transparent)]
+    Target(#[from] TargetError),
+    /// The arguments do not make sense together.
+    #[error("{0}")]
+    Usage(String),
+    /// The asynchronous runtime cannot start.
+    #[error("cannot start")]
+    Runtime(#[source] io::Error),
+    /// Ctrl-C cannot be listened to.
+    #[error("cannot listen to Ctrl-C")]
+    Signals(#[from] ctrlc::Error),
+}
+
+impl From<ProjectError> for Failure {
+    fn from(error: ProjectError) -> Self {
+        match error {
+            ProjectError::Config(error) => error.into(),
+            ProjectError::Source(error) => error.into(),
+            ProjectError::Graph(error) => error.into(),
+            ProjectError::Driver(error) => error.into(),
+        }
+    }
+}
+
+impl From<PlanError> for Failure {
+    fn from(error: PlanError) -> Self {
+        RunFailure::untouched(Cause::Plan(error)).into()
+    }
+}

@@ -1,0 +1,265 @@
+//! A run as it goes on: a line that moves, a line for each step, or events.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+use owo_colors::OwoColorize;
+use whimbrel::event::{Event, Observer, StepReport};
+use whimbrel::migration::Level;
+use whimbrel::revision::RevisionId;
+
+use super::report::{Report, Showing};
+
+/// Shows the events of a run.
+pub(crate) struct Progress {
+    report: Report,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What the current step does.
+    message: String,
+    bar: Option<ProgressBar>,
+    last_progress: Option<Instant>,
+}
+
+/// Progress is told at most this often where every telling is a line.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// How often the spinner turns.
+const TICK: Duration = Duration::from_millis(100);
+
+impl Progress {
+    pub(crate) fn new(report: Report) -> Self {
+        Self {
+            report,
+            state: Mutex::default(),
+        }
+    }
+
+    /// Takes the moving line away.
+    pub(crate) fn clear(&self) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bar) = state.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Prints a line, above the moving one if there is one.
+    fn line(&self, state: &State, line: &str) {
+        match &state.bar {
+            Some(bar) => bar.suspend(|| self.report.message(line)),
+            None => self.report.message(line),
+        }
+    }
+
+    /// Says what is going on, in the moving line or in one of its own.
+    fn activity(&self, state: &mut State, what: String) {
+        if self.report.showing() == Showing::Live {
+            let bar = state.bar.get_or_insert_with(spinner);
+            bar.unset_length();
+            bar.set_message(what);
+        } else if self.report.is_verbose() {
+            self.report.message(what);
+        }
+    }
+
+    fn finished(&self, state: &State, step: &StepReport) {
+        let attempts = match step.attempts {
+            1 => String::new(),
+            attempts => format!(", {attempts} attempts"),
+        };
+        let line = format!(
+            "{} {} {}  {}",
+            step.direction.green(),
+            step.revision.yellow(),
+            state.message,
+            format_args!("({}{attempts})", human(step.duration)).dimmed(),
+        );
+        self.line(state, &line);
+    }
+
+    fn log(&self, state: &State, revision: &RevisionId, level: Level, message: &str) {
+        let line = match level {
+            Level::Debug if !self.report.is_verbose() => return,
+            Level::Debug => format!("{} {}", "debug:".dimmed(), message.dimmed()),
+            Level::Info => message.to_owned(),
+            Level::Warn => format!("{} {message}", "warning:".yellow()),
+            Level::Error => format!("{} {message}", "error:".red()),
+        };
+        self.line(
+            state,
+            &format!("  {} {line}", format_args!("{revision}:").dimmed()),
+        );
+    }
+
+    fn text(&self, state: &mut State, event: &Event<'_>) {
+        match event {
+            Event::Planned { .. } | Event::Preparing { .. } => {}
+            Event::WaitingForLock { holder } => {
+                let by = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
+                let line = format!("Waiting for another run to finish{by} …");
+                if self.report.showing() == Showing::Live {
+                    self.activity(state, line);
+                } else {
+                    self.line(state, &line);
+                }
+            }
+            Event::Building { revision } => {
+                self.activity(state, format!("building {revision}"));
+            }
+            Event::Compiler { line, .. } => {
+                if self.report.is_verbose() {
+                    self.line(state, &format!("  {}", line.dimmed()));
+                }
+            }
+            Event::Built { revision, bytes } => {
+                let size = format!("({:.1} KB)", *bytes as f64 / 1000.0);
+                let line = format!(
+                    "{} {}  {}",
+                    "built".green(),
+                    revision.yellow(),
+                    size.dimmed()
+                );
+                self.line(state, &line);
+            }
+            Event::StepStarted {
+                number,
+                total,
+                step,
+                message,
+            } => {
+                (*message).clone_into(&mut state.message);
+                let what = format!(
+                    "[{number}/{total}] {} {} {message}",
+                    step.direction, step.revision
+                );
+                self.activity(state, what);
+            }
+            Event::Log {
+                revision,
+                level,
+                message,
+            } => self.log(state, revision, *level, message),
+            Event::Progress { done, total, .. } => {
+                if let Some(bar) = &state.bar {
+                    if let Some(total) = total {
+                        bar.set_length(*total);
+                    }
+                    bar.set_position(*done);
+                    bar.set_style(style(total.is_some()));
+                }
+            }
+            Event::Retrying {
+                revision,
+                attempt,
+                delay,
+                reason,
+            } => {
+                let line = format!(
+                    "  {} attempt {attempt} failed: {reason}; again in {}",
+                    format_args!("{revision}:").dimmed(),
+                    human(*delay)
+                );
+                self.line(state, &line);
+            }
+            Event::StepFinished { report } => {
+                self.finished(state, report);
+            }
+        }
+    }
+}
+
+impl Observer for Progress {
+    fn event(&self, event: &Event<'_>) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.report.showing() == Showing::Events {
+            if !matches!(event, Event::Progress { .. }) || state.is_progress_due() {
+                self.report.json(event);
+            }
+            return;
+        }
+        self.text(&mut state, event);
+    }
+}
+
+impl State {
+    fn is_progress_due(&mut self) -> bool {
+        let is_due = self
+            .last_progress
+            .is_none_or(|last| last.elapsed() >= PROGRESS_INTERVAL);
+        if is_due {
+            self.last_progress = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+fn spinner() -> ProgressBar {
+    let bar = ProgressBar::new_spinner().with_style(style(false));
+    bar.enable_steady_tick(TICK);
+    bar
+}
+
+fn style(has_total: bool) -> ProgressStyle {
+    let template = if has_total {
+        "{spinner} {msg} {wide_bar} {human_pos}/{human_len} {elapsed}"
+    } else {
+        "{spinner} {msg} {elapsed}"
+    };
+    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// A duration with as many digits as anyone reads.
+pub(crate) fn human(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 0.001 {
+        format!("{} µs", duration.as_micros())
+    } else if seconds < 1.0 {
+        format!("{:.0} ms", seconds * 1000.0)
+    } else if seconds < 60.0 {
+        format!("{seconds:.1} s")
+    } else {
+        format!(
+            "{} min {} s",
+            duration.as_secs() / 60,
+            duration.as_secs() % 60
+        )
+    }
+}
+
+/// `1 row`, `2 rows`, `1,000 rows`.
+pub(crate) fn count(number: u64, what: &str) -> String {
+    let digits = number.to_string();
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{grouped} {what}{plural}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_grouped_and_counted() {
+        assert_eq!(count(1, "row"), "1 row");
+        assert_eq!(count(0, "row"), "0 rows");
+        assert_eq!(count(1_234_567, "row"), "1,234,567 rows");
+        assert_eq!(count(999, "row"), "999 rows");
+    }
+
+    #[test]
+    fn durations_have_the_unit_that_fits() {
+        assert_eq!(human(Duration::from_micros(12)), "12 µs");
+        assert_eq!(human(Duration::from_micros(12_400)), "12 ms");
+        assert_eq!(human(Duration::from_millis(1_234)), "1.2 s");
+        assert_eq!(human(Duration::from_secs(125)), "2 min 5 s");
+    }
+}

@@ -1,0 +1,195 @@
+//! `whimbrel upgrade` and `whimbrel downgrade`
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use whimbrel::config::Config;
+use whimbrel::engine::{Patience, RunFailure};
+use whimbrel::event::RunReport;
+use whimbrel::migration::Cancel;
+use whimbrel::project::{Pinning, RunOptions};
+use whimbrel::revision::{Direction, RevisionId};
+use whimbrel::target::Target;
+
+use super::context::{Context, block_on};
+use super::failure::Failure;
+use super::progress::{Progress, count, human};
+use super::report::{self, Format, Report, Verdict};
+
+/// Apply revisions
+#[derive(Debug, clap::Args)]
+pub(crate) struct UpgradeArgs {
+    /// Where to: a revision, `head`, `heads` or `+N`
+    #[arg(default_value = "head")]
+    target: String,
+    /// Build nothing, and refuse what whimbrel.lock does not pin
+    #[arg(long)]
+    locked: bool,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+/// Revert revisions
+#[derive(Debug, clap::Args)]
+pub(crate) struct DowngradeArgs {
+    /// Where to: a revision that stays, `base` or `-N`
+    #[arg(allow_negative_numbers = true)]
+    target: String,
+    #[command(flatten)]
+    waiting: Waiting,
+}
+
+#[derive(Debug, clap::Args)]
+struct Waiting {
+    /// How long to wait for another run to finish
+    #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
+    lock_wait: Duration,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    text.parse::<jiff::SignedDuration>()
+        .ok()
+        .and_then(|duration| Duration::try_from(duration).ok())
+        .ok_or_else(|| "write for example 30s, 500ms or 1m30s".to_owned())
+}
+
+pub(crate) fn upgrade(args: UpgradeArgs, context: &Context) -> Result<Verdict, Failure> {
+    let config = context.config()?;
+    let root = Arc::clone(&config.root);
+    let pinning = if args.locked {
+        Pinning::Locked(root)
+    } else {
+        Pinning::Develop(root)
+    };
+    run(
+        context,
+        &config,
+        &args.target,
+        Direction::Upgrade,
+        pinning,
+        &args.waiting,
+    )
+}
+
+pub(crate) fn downgrade(args: DowngradeArgs, context: &Context) -> Result<Verdict, Failure> {
+    let config = context.config()?;
+    let pinning = Pinning::Develop(Arc::clone(&config.root));
+    run(
+        context,
+        &config,
+        &args.target,
+        Direction::Downgrade,
+        pinning,
+        &args.waiting,
+    )
+}
+
+fn run(
+    context: &Context,
+    config: &Config,
+    target: &str,
+    direction: Direction,
+    pinning: Pinning,
+    waiting: &Waiting,
+) -> Result<Verdict, Failure> {
+    let target: Target = target.parse()?;
+    let report = context.report;
+    let progress = Arc::new(Progress::new(report));
+    let cancel = Cancel::default();
+    stop_on_signal(report, cancel.clone())?;
+    let options = RunOptions {
+        observer: Arc::clone(&progress) as _,
+        cancel,
+        patience: Patience {
+            lock_wait: waiting.lock_wait,
+            ..Patience::default()
+        },
+        pinning,
+        ..RunOptions::default()
+    };
+    let (outcome, location) = block_on(async {
+        let connected = context.connect(config, options).await?;
+        let outcome = connected.engine.run(&target, direction).await;
+        Ok((outcome, connected.engine.driver.location()))
+    })?;
+    progress.clear();
+    match outcome {
+        Ok(done) => {
+            finish(report, &done, &location);
+            Ok(Verdict::Done)
+        }
+        Err(failure) => {
+            if report.format() == Format::Json {
+                report.json(&Ended::failed(&failure));
+            }
+            Err(failure.into())
+        }
+    }
+}
+
+/// The last event of a run.
+#[derive(Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+enum Ended<'a> {
+    RunFinished {
+        #[serde(flatten)]
+        report: &'a RunReport,
+    },
+    RunFailed {
+        error: String,
+        state: String,
+        done: usize,
+        planned: usize,
+    },
+}
+
+impl Ended<'_> {
+    fn failed(failure: &RunFailure) -> Self {
+        Self::RunFailed {
+            error: failure.cause.to_string(),
+            state: failure.state(),
+            done: failure.done.len(),
+            planned: failure.planned,
+        }
+    }
+}
+
+fn finish(report: Report, done: &RunReport, location: &str) {
+    if report.format() == Format::Json {
+        return report.json(&Ended::RunFinished { report: done });
+    }
+    let heads: Vec<&str> = done.heads.iter().map(RevisionId::as_str).collect();
+    let at = match heads.as_slice() {
+        [] => "base".to_owned(),
+        heads => heads.join(", "),
+    };
+    if done.steps.is_empty() {
+        return report.message(format_args!("Nothing to do: {location} is at {at}."));
+    }
+    let statements = done.steps.iter().map(|step| step.work.statements).sum();
+    let rows = done.steps.iter().map(|step| step.work.rows).sum();
+    let verb = match done.direction {
+        Direction::Upgrade => "Upgraded",
+        Direction::Downgrade => "Downgraded",
+    };
+    report.message(format_args!(
+        "{verb} {location} to {at}: {}, {}, {} in {}.",
+        count(done.steps.len() as u64, "migration"),
+        count(statements, "statement"),
+        count(rows, "row"),
+        human(done.duration)
+    ));
+}
+
+/// Stops the run at the first Ctrl-C, and the process at the second.
+fn stop_on_signal(report: Report, cancel: Cancel) -> Result<(), Failure> {
+    ctrlc::set_handler(move || {
+        if cancel.is_requested() {
+            report::abort();
+        }
+        cancel.request();
+        report.message("Stopping and rolling back; press Ctrl-C again to leave at once.");
+    })?;
+    Ok(())
+}

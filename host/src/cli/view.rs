@@ -1,0 +1,181 @@
+//! How a revision is shown, in text and in JSON.
+
+use owo_colors::OwoColorize;
+use serde::Serialize;
+use whimbrel::graph::{Graph, Position};
+use whimbrel::revision::RevisionId;
+
+use super::report::{Format, Report};
+
+/// A revision as `--json` prints it.
+#[derive(Debug, Serialize)]
+pub(crate) struct RevisionView<'a> {
+    id: &'a RevisionId,
+    revises: &'a [RevisionId],
+    depends_on: &'a [RevisionId],
+    labels: &'a [String],
+    message: &'a str,
+    created: Option<String>,
+    path: &'a str,
+    kind: whimbrel::revision::Kind,
+    is_head: bool,
+    is_base: bool,
+    is_branch_point: bool,
+    is_merge_point: bool,
+    /// Whether the version table has it; `null` where the database was not asked.
+    is_current: Option<bool>,
+}
+
+/// The version table's rows, where the database was asked for them.
+pub(crate) type Rows<'a> = Option<&'a [String]>;
+
+impl<'a> RevisionView<'a> {
+    /// Describes one revision.
+    pub(crate) fn new(graph: &'a Graph, position: Position, rows: Rows<'_>) -> Self {
+        let revision = graph.revision(position);
+        Self {
+            id: &revision.id,
+            revises: &revision.revises,
+            depends_on: &revision.depends_on,
+            labels: &revision.labels,
+            message: &revision.message,
+            created: revision.created.map(|time| format!("{time:.0}")),
+            path: revision.path.as_str(),
+            kind: revision.kind,
+            is_head: graph.is_head(position),
+            is_base: graph.is_base(position),
+            is_branch_point: graph.is_branch_point(position),
+            is_merge_point: graph.is_merge_point(position),
+            is_current: rows.map(|rows| rows.iter().any(|row| row == revision.id.as_str())),
+        }
+    }
+
+    /// What is special about it, in parentheses after its id.
+    fn marks(&self) -> String {
+        let flags = [
+            (self.is_current == Some(true), "current"),
+            (self.is_head, "head"),
+            (self.is_branch_point, "branch point"),
+            (self.is_merge_point, "merge point"),
+        ];
+        let marks: Vec<&str> = flags
+            .iter()
+            .filter_map(|(holds, mark)| holds.then_some(*mark))
+            .collect();
+        let labels = match self.labels {
+            [] => String::new(),
+            labels => format!(" [{}]", labels.join(", ")),
+        };
+        match marks.as_slice() {
+            [] => labels,
+            marks => format!("{labels} ({})", marks.join(", ")),
+        }
+    }
+
+    /// `ae10 [label] (head), message`
+    fn short(&self) -> String {
+        format!(
+            "{}{}{}",
+            self.id.yellow(),
+            self.marks().green(),
+            self.after()
+        )
+    }
+
+    /// `1975 -> ae10 [label] (head), message`
+    fn step(&self) -> String {
+        let parents = match self.revises {
+            [] => "<base>".to_owned(),
+            parents => parents
+                .iter()
+                .map(RevisionId::as_str)
+                .collect::<Vec<_>>()
+                .join(", "),
+        };
+        format!("{} -> {}", parents.dimmed(), self.short())
+    }
+
+    fn after(&self) -> String {
+        match self.message {
+            "" => String::new(),
+            message => format!(", {message}"),
+        }
+    }
+
+    /// Every key on a line of its own.
+    pub(crate) fn long(&self) -> String {
+        let ids = |ids: &[RevisionId]| {
+            ids.iter()
+                .map(RevisionId::as_str)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let revises = match self.revises {
+            [] => "<base>".to_owned(),
+            parents => ids(parents),
+        };
+        let lines = [
+            (
+                "Revision",
+                format!("{}{}", self.id.yellow(), self.marks().green()),
+            ),
+            ("Revises", revises),
+            ("Depends on", ids(self.depends_on)),
+            ("Message", self.message.to_owned()),
+            ("Created", self.created.clone().unwrap_or_default()),
+            ("Kind", self.kind.to_string()),
+            ("Path", self.path.to_owned()),
+        ];
+        let lines: Vec<String> = lines
+            .iter()
+            .filter(|(_, value)| !value.is_empty())
+            .map(|(name, value)| format!("{:<12}{value}", format!("{name}:")))
+            .collect();
+        lines.join("\n")
+    }
+}
+
+/// How much of each revision is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Detail {
+    /// Id, marks and message.
+    Short,
+    /// The same with its parents in front.
+    Step,
+    /// Everything.
+    Long,
+}
+
+/// Prints revisions: one JSON array, or as text.
+pub(crate) fn print<'a>(
+    report: &Report,
+    graph: &'a Graph,
+    positions: impl IntoIterator<Item = Position>,
+    rows: Rows<'_>,
+    detail: Detail,
+) {
+    let views: Vec<RevisionView<'a>> = positions
+        .into_iter()
+        .map(|position| RevisionView::new(graph, position, rows))
+        .collect();
+    if report.format() == Format::Json {
+        return report.json(&views);
+    }
+    let detail = if report.is_verbose() {
+        Detail::Long
+    } else {
+        detail
+    };
+    for (index, view) in views.iter().enumerate() {
+        match detail {
+            Detail::Short => report.line(view.short()),
+            Detail::Step => report.line(view.step()),
+            Detail::Long => {
+                if index > 0 {
+                    report.line("");
+                }
+                report.line(view.long());
+            }
+        }
+    }
+}
