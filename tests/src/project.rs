@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::env;
 use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
-use camino::{Utf8Path, Utf8PathBuf};
+use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -19,6 +20,8 @@ use crate::workspace::{self, program, target_folder};
 #[derive(Debug)]
 pub struct Project {
     folder: TempDir,
+    /// Where in it the project is.
+    inside: Utf8PathBuf,
     environment: BTreeMap<String, String>,
 }
 
@@ -31,14 +34,27 @@ impl Project {
             .expect("a temporary folder can be created");
         Self {
             folder,
+            inside: Utf8PathBuf::new(),
             environment: clean_environment(),
         }
     }
 
-    /// A copy of a folder of the clone (`migrations`, `examples/quickstart`), without what is built from it.
+    /// A copy of a folder of the clone (`migrations`, `examples/quickstart`), without what is built from it. It lies
+    /// among links to the rest of the clone, so that what it refers to by a relative path is there.
     pub fn copy_of(folder: &str) -> Self {
-        let project = Self::empty();
-        copy(&workspace::root().join(folder), &project.path());
+        let mut project = Self::empty();
+        let root = project.path();
+        let outermost = folder.split('/').next();
+        for entry in entries(workspace::root()) {
+            let name = entry.file_name();
+            if Some(name) != outermost && !matches!(name, "target" | ".git") {
+                symlink(entry.path(), root.join(name)).expect("a link can be made");
+            }
+        }
+        project.inside = folder.into();
+        let to = root.join(folder);
+        fs::create_dir_all(&to).unwrap_or_else(|error| panic!("cannot create {to}: {error}"));
+        copy(&workspace::root().join(folder), &to);
         project
     }
 
@@ -61,6 +77,7 @@ impl Project {
             .expect("the path is UTF-8")
             .canonicalize_utf8()
             .expect("the folder exists")
+            .join(&self.inside)
     }
 
     /// Writes a file, and the folders that it lies in.
@@ -291,6 +308,10 @@ fn clean_environment() -> BTreeMap<String, String> {
             inherited("RUSTUP_HOME", format!("{home}/.rustup")),
         ),
         (
+            "CARGO_TARGET_DIR",
+            target_folder().join("test-projects").into_string(),
+        ),
+        (
             "XDG_CACHE_HOME",
             target_folder().join("test-cache").into_string(),
         ),
@@ -304,13 +325,14 @@ fn clean_environment() -> BTreeMap<String, String> {
         .collect()
 }
 
+fn entries(folder: &Utf8Path) -> Vec<Utf8DirEntry> {
+    let entries = folder.read_dir_utf8().and_then(Iterator::collect);
+    entries.unwrap_or_else(|error| panic!("cannot read {folder}: {error}"))
+}
+
 /// Copies a folder's files, but for build output.
 fn copy(from: &Utf8Path, to: &Utf8Path) {
-    let entries = from
-        .read_dir_utf8()
-        .unwrap_or_else(|error| panic!("cannot read {from}: {error}"));
-    for entry in entries {
-        let entry = entry.expect("a folder's entries can be read");
+    for entry in entries(from) {
         let copied = to.join(entry.file_name());
         if !entry.file_type().expect("an entry has a type").is_dir() {
             fs::copy(entry.path(), &copied)

@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod examples;
 mod sqlite_driver;
 mod engine;
 mod support;

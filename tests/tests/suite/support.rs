@@ -1,6 +1,6 @@
 //! The support library does what the other tests rely on.
 
-use whimbrel_tests::{Cluster, Database, on_every_database};
+use whimbrel_tests::{Cluster, Database, Project, follow, on_every_database};
 
 on_every_database! {
     async fn a_database_starts_empty_and_dumps_what_is_put_into_it(db: Database) {
@@ -59,4 +59,61 @@ fn a_crashed_cluster_keeps_what_was_committed() {
         rows.iter().map(|row| row.get(0)).collect::<Vec<String>>()
     });
     assert_eq!(tables, ["kept"]);
+}
+
+const STORY: &str = "\
+# A story
+
+```console
+$ cd /; mkdir -p $OLDPWD/nest && cd $OLDPWD/nest
+$ cat > bird <<END
+> whimbrel
+> END
+$ cat bird; echo 'it took 12 ms'
+whimbrel
+it took 3.5 s
+```
+
+```console exit=3
+$ (exit 3)
+```
+";
+
+#[test]
+fn a_document_is_followed_in_one_shell() {
+    let project = Project::empty();
+    project.write("story.md", STORY);
+    follow(&project.path().join("story.md"), &project);
+    assert_eq!(project.read("nest/bird"), "whimbrel\n");
+}
+
+#[test]
+#[should_panic(expected = "sparrow")]
+fn a_document_that_says_something_else_fails() {
+    let project = Project::empty();
+    project.write(
+        "story.md",
+        STORY.replacen("\nwhimbrel\nit", "\nsparrow\nit", 1),
+    );
+    follow(&project.path().join("story.md"), &project);
+}
+
+#[test]
+#[should_panic(expected = "the exit code of `(exit 3)`")]
+fn a_command_that_fails_unexpectedly_fails_the_document() {
+    let project = Project::empty();
+    project.write("story.md", STORY.replace(" exit=3", ""));
+    follow(&project.path().join("story.md"), &project);
+}
+
+#[test]
+fn a_copy_of_an_example_lies_where_its_paths_lead() {
+    let project = Project::copy_of("examples/data-migration");
+    assert!(project.path().join("whimbrel.toml").is_file());
+    assert!(
+        project
+            .path()
+            .join("../../guest-sdk/rust/Cargo.toml")
+            .is_file()
+    );
 }
