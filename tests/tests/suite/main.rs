@@ -5,8 +5,9 @@
     reason = "a test fails by panicking"
 )]
 
-mod examples;
-mod sqlite_driver;
 mod engine;
+mod examples;
+mod postgres_driver;
+mod sqlite_driver;
 mod support;
 mod tidy;

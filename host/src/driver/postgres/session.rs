@@ -488,6 +488,7 @@ impl Session for PostgresSession {
         max_rows: u32,
         limit: ResultLimit,
     ) -> Result<Rows, DriverError> {
+        self.cursors.columns(cursor)?;
         self.enter()?;
         let result = self.fetch_inner(cursor, max_rows, limit).await;
         self.leave(result)

@@ -10,8 +10,11 @@ use super::{PostgresSession, Transaction, encode_all};
 use crate::driver::postgres::statements::{Reader, without_semicolon};
 use crate::driver::{Column, CursorId, DriverError, ResultLimit, Rows, Value};
 
-/// How many rows are fetched to learn how wide they are.
-const FIRST_RUN: u64 = 64;
+/// How much longer than the last run of rows the next may be: the first is one row, to learn how wide they are.
+const GROWTH: u64 = 8;
+
+/// How many times the limit a run may take when rows are suddenly wider than those before them.
+const SLACK: u64 = 8;
 
 /// The open cursors of a session.
 #[derive(Default)]
@@ -24,8 +27,10 @@ struct Cursor {
     reader: Arc<Reader>,
     /// Rows that were fetched but did not fit under the last limit.
     left: VecDeque<Vec<Value>>,
-    /// The size of a row on average, in bytes, once some were seen.
-    width: Option<u64>,
+    /// The size of a row of the last run on average, in bytes.
+    width: u64,
+    /// The length of the last run.
+    run: u64,
     end: End,
 }
 
@@ -93,7 +98,8 @@ impl PostgresSession {
         let cursor = Cursor {
             reader,
             left: VecDeque::new(),
-            width: None,
+            width: 0,
+            run: 0,
             end: End::Ahead,
         };
         self.cursors.open.insert(id, cursor);
@@ -136,10 +142,8 @@ impl PostgresSession {
                 break;
             }
             let wanted = max_rows - rows.len() as u64;
-            let run = match cursor.width {
-                None => wanted.min(FIRST_RUN),
-                Some(width) => wanted.min((limit.bytes - bytes) / width.max(1)),
-            };
+            let fitting = (limit.bytes - bytes) / cursor.width.max(1);
+            let run = wanted.min(fitting).min((cursor.run * GROWTH).max(1));
             if run == 0 && !rows.is_empty() {
                 break;
             }
@@ -165,8 +169,7 @@ impl PostgresSession {
         let stream = self.send(client.query_typed_raw(&fetch, nothing)).await?;
         let within = ResultLimit {
             rows: u64::MAX,
-            // Rows that suddenly grow wide may pass the limit once; the rest waits for the next call.
-            bytes: limit.bytes.saturating_mul(2),
+            bytes: limit.bytes.saturating_mul(SLACK),
         };
         let fetched = self
             .read_all(stream, &cursor.reader.layout, within)
@@ -177,7 +180,8 @@ impl PostgresSession {
             cursor.end = End::Reached;
         }
         if count > 0 {
-            cursor.width = Some(fetched.iter().map(|row| size(row)).sum::<u64>() / count);
+            cursor.width = fetched.iter().map(|row| size(row)).sum::<u64>() / count;
+            cursor.run = run;
         }
         cursor.left.extend(fetched);
         Ok(())

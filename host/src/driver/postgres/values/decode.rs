@@ -182,9 +182,9 @@ mod tests {
             Decoder::Uuid,
             Decoder::Jsonb,
         ] {
-            assert_eq!(
-                decoder.decode(Cell(Some(&[1, 2, 3]))).is_err(),
-                decoder != Decoder::Text
+            assert!(
+                decoder.decode(Cell(Some(&[9, 9, 9]))).is_err(),
+                "{decoder:?}"
             );
             assert_eq!(decoder.decode(Cell(None)), Ok(Value::Null));
         }
