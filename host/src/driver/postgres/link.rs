@@ -1,7 +1,7 @@
 //! One connection: how it is made, driven and cancelled.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
@@ -247,26 +247,21 @@ where
 }
 
 /// Moves the connection's bytes and collects its asides until it ends.
-fn drive<S>(
-    mut connection: Connection<Socket, S>,
-    asides: Arc<Asides>,
-) -> impl Future<Output = ()> + Send
+async fn drive<S>(mut connection: Connection<Socket, S>, asides: Arc<Asides>)
 where
-    S: AsyncRead + AsyncWrite + Unpin + Send,
+    S: AsyncRead + AsyncWrite + Unpin,
 {
-    async move {
-        while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
-            match message {
-                Ok(AsyncMessage::Notice(notice)) => {
-                    let text = format!("{}: {}", notice.severity(), notice.message());
-                    asides.say(notice.code().clone(), [text]);
-                }
-                Ok(_) => {}
-                Err(error) => {
-                    // The first cause counts; nobody else sets it.
-                    let _ = asides.end.set(error::translate(error));
-                    return;
-                }
+    while let Some(message) = poll_fn(|cx| connection.poll_message(cx)).await {
+        match message {
+            Ok(AsyncMessage::Notice(notice)) => {
+                let text = format!("{}: {}", notice.severity(), notice.message());
+                asides.say(notice.code().clone(), [text]);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // The first cause counts; nobody else sets it.
+                let _ = asides.end.set(error::translate(error));
+                return;
             }
         }
     }

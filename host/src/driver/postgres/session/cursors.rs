@@ -179,8 +179,9 @@ impl PostgresSession {
         if count < run {
             cursor.end = End::Reached;
         }
-        if count > 0 {
-            cursor.width = fetched.iter().map(|row| size(row)).sum::<u64>() / count;
+        let bytes = fetched.iter().map(|row| size(row)).sum::<u64>();
+        if let Some(width) = bytes.checked_div(count) {
+            cursor.width = width;
             cursor.run = run;
         }
         cursor.left.extend(fetched);

@@ -40,7 +40,7 @@ const KNOWN: &[(&str, Option<&str>)] = &[
 
 /// What the process knows beyond the URL.
 pub(in crate::driver::postgres) struct Environment {
-    variable: Box<dyn Fn(&str) -> Option<String>>,
+    variables: BTreeMap<&'static str, String>,
     home: Option<PathBuf>,
     user: Option<String>,
 }
@@ -49,7 +49,7 @@ impl Environment {
     /// That of this process.
     pub(in crate::driver::postgres) fn of_process() -> Self {
         Self {
-            variable: Box::new(|name| std::env::var(name).ok()),
+            variables: variables(|name| std::env::var(name).ok()),
             home: std::env::home_dir(),
             user: whoami::username().ok(),
         }
@@ -57,15 +57,15 @@ impl Environment {
 
     /// One made of these variables; `HOME` is the home directory and `USER` the user of the system.
     #[cfg(test)]
-    pub(super) fn of(variables: &[(&str, &str)]) -> Self {
-        let variables: BTreeMap<String, String> = variables
-            .iter()
-            .map(|&(name, value)| (name.to_owned(), value.to_owned()))
-            .collect();
+    pub(super) fn of(given: &[(&str, &str)]) -> Self {
+        let given = |name: &str| {
+            let (_, value) = given.iter().find(|(given, _)| *given == name)?;
+            Some((*value).to_owned())
+        };
         Self {
-            home: variables.get("HOME").map(PathBuf::from),
-            user: variables.get("USER").cloned(),
-            variable: Box::new(move |name| variables.get(name).cloned()),
+            variables: variables(given),
+            home: given("HOME").map(PathBuf::from),
+            user: given("USER"),
         }
     }
 
@@ -76,6 +76,14 @@ impl Environment {
     pub(super) fn user(&self) -> Option<String> {
         self.user.clone()
     }
+}
+
+/// The variables that stand in for parameters, as far as they are set.
+fn variables(value: impl Fn(&str) -> Option<String>) -> BTreeMap<&'static str, String> {
+    KNOWN
+        .iter()
+        .filter_map(|&(_, variable)| Some((variable?, value(variable?)?)))
+        .collect()
 }
 
 struct Parameter {
@@ -99,9 +107,10 @@ impl Parameters {
         let mut parameters = BTreeMap::new();
         for &(name, variable) in KNOWN {
             if let Some(variable) = variable
-                && let Some(value) = (environment.variable)(variable)
+                && let Some(value) = environment.variables.get(variable)
             {
                 let origin = variable.to_owned();
+                let value = value.clone();
                 parameters.insert(name, Parameter { value, origin });
             }
         }
