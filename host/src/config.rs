@@ -154,3 +154,6 @@ fn parameters(given: &[String]) -> Result<BTreeMap<String, String>, ConfigError>
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

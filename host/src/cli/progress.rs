@@ -57,9 +57,14 @@ impl Progress {
     /// Says what is going on, in the moving line or in one of its own.
     fn activity(&self, state: &mut State, what: String) {
         if self.report.showing() == Showing::Live {
-            let bar = state.bar.get_or_insert_with(spinner);
-            bar.unset_length();
-            bar.set_message(what);
+            match &state.bar {
+                Some(bar) => {
+                    bar.set_style(style(Length::Unknown));
+                    bar.reset_elapsed();
+                    bar.set_message(what);
+                }
+                None => state.bar = Some(spinner(what)),
+            }
         } else if self.report.is_verbose() {
             self.report.message(what);
         }
@@ -144,11 +149,14 @@ impl Progress {
             } => self.log(state, revision, *level, message),
             Event::Progress { done, total, .. } => {
                 if let Some(bar) = &state.bar {
-                    if let Some(total) = total {
-                        bar.set_length(*total);
-                    }
+                    bar.set_style(style(match total {
+                        Some(total) => {
+                            bar.set_length(*total);
+                            Length::Known
+                        }
+                        None => Length::Unknown,
+                    }));
                     bar.set_position(*done);
-                    bar.set_style(style(total.is_some()));
                 }
             }
             Event::Retrying {
@@ -196,17 +204,25 @@ impl State {
     }
 }
 
-fn spinner() -> ProgressBar {
-    let bar = ProgressBar::new_spinner().with_style(style(false));
+/// Whether it is known how much there is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Length {
+    Known,
+    Unknown,
+}
+
+fn spinner(message: String) -> ProgressBar {
+    let bar = ProgressBar::new_spinner()
+        .with_style(style(Length::Unknown))
+        .with_message(message);
     bar.enable_steady_tick(TICK);
     bar
 }
 
-fn style(has_total: bool) -> ProgressStyle {
-    let template = if has_total {
-        "{spinner} {msg} {wide_bar} {human_pos}/{human_len} {elapsed}"
-    } else {
-        "{spinner} {msg} {elapsed}"
+fn style(length: Length) -> ProgressStyle {
+    let template = match length {
+        Length::Known => "{spinner} {msg} {wide_bar} {human_pos}/{human_len} {elapsed}",
+        Length::Unknown => "{spinner} {msg} {elapsed}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
 }
