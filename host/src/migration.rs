@@ -271,7 +271,7 @@ pub enum MigrationError {
         unit: &'static str,
     },
     /// The component cannot be loaded: it is not a component, asks for what the host does not offer, or lacks an export.
-    #[error("the component cannot be loaded")]
+    #[error("the component cannot be loaded: {}", reasons.join("; "))]
     Admission {
         /// Why, in one sentence each.
         reasons: Vec<String>,
