@@ -7,6 +7,7 @@
 
 mod bench;
 mod demo;
+mod guests;
 mod install;
 mod process;
 mod seed;
@@ -27,6 +28,8 @@ enum Task {
     Bench(bench::Options),
     /// Installs what the tests need and this machine lacks.
     Setup,
+    /// Builds the guest programs of the tests that are stale.
+    Guests,
 }
 
 fn main() -> anyhow::Result<()> {
@@ -35,5 +38,6 @@ fn main() -> anyhow::Result<()> {
         Task::Test(options) => test::run_tests(&options),
         Task::Bench(options) => bench::run_benches(&options),
         Task::Setup => test::set_up(),
+        Task::Guests => guests::build(),
     }
 }

@@ -6,6 +6,7 @@ use std::thread;
 use anyhow::{Result, anyhow};
 use whimbrel_cluster::{Cluster, Server, VERSIONS};
 
+use crate::guests;
 use crate::process::{cargo, run, target_folder};
 
 /// Which tests to run.
@@ -51,7 +52,7 @@ pub(crate) fn set_up() -> Result<()> {
             Server::install(major)?;
         }
     }
-    Ok(())
+    guests::build()
 }
 
 fn run_cargo(arguments: &[&str]) -> Result<()> {

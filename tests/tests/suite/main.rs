@@ -7,6 +7,7 @@
 
 mod engine;
 mod examples;
+mod guests;
 mod postgres_driver;
 mod sqlite_driver;
 mod support;
