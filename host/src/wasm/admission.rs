@@ -1,6 +1,6 @@
 //! What a component may ask for, decided from its imports and exports before any of it runs.
 
-use wasmparser::{Encoding, Parser, Payload};
+use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload};
 
 use crate::migration::MigrationError;
 
@@ -9,7 +9,7 @@ const PACKAGE: &str = "whimbrel:migrate/";
 const VERSION: &str = "0.1.0";
 const INTERFACES: [&str; 4] = ["context", "log", "sql", "types"];
 const EXPORTS: [&str; 2] = ["upgrade", "downgrade"];
-/// The packages of WASI that an interpreter may import; all of them are linked inert, sockets as traps.
+/// The packages of WASI that an interpreter may import; all of them are linked inert.
 const INERT_WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
 /// Larger files are not looked at: the largest known guests, interpreters included, are a fifth of it.
 const MAX_COMPONENT_BYTES: usize = 128 << 20;
@@ -76,9 +76,11 @@ pub fn interface(bytes: &[u8]) -> Result<Interface, MigrationError> {
             Payload::End(_) => depth = depth.saturating_sub(1),
             Payload::ComponentImportSection(section) if depth == 0 => {
                 for import in section {
-                    found
-                        .imports
-                        .push(import.map_err(malformed)?.name.name.to_owned());
+                    let import = import.map_err(malformed)?;
+                    // A type that the world uses by name is no power, and cannot be supplied as one.
+                    if !matches!(import.ty, ComponentTypeRef::Type(_)) {
+                        found.imports.push(import.name.name.to_owned());
+                    }
                 }
             }
             Payload::ComponentExportSection(section) if depth == 0 => {

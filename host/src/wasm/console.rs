@@ -10,6 +10,7 @@ use crate::migration::{Level, Listener, MigrationError};
 const MAX_LINE: usize = 2_000;
 /// How many lines of an interpreter's stderr are kept, to explain a trap.
 const MAX_TAIL: usize = 40;
+const TRACEBACK: &str = "Traceback (most recent call last)";
 const PANIC_PREFIX: &str = "panicked at ";
 
 /// The log of one call: sanitises, counts, and remembers what explains a trap.
@@ -77,10 +78,20 @@ impl Console {
         self.listener.progress(count(done), total.map(count));
     }
 
-    /// The guest's own account of why it trapped: its panic message, or the last line of its stderr.
+    /// The guest's own account of why it trapped: its panic message, or the exception on its stderr.
     pub(super) fn last_words(&self) -> Option<String> {
-        let tail = || self.tail.iter().rev().find(|line| !line.trim().is_empty());
-        self.panic.clone().or_else(|| tail().cloned())
+        self.panic.clone().or_else(|| self.exception().cloned())
+    }
+
+    /// The exception of the last traceback; without one, the last line that is not indented. What an interpreter's
+    /// runtime writes after its traceback says nothing of the migration.
+    fn exception(&self) -> Option<&String> {
+        let is_statement = |line: &&String| !line.is_empty() && !line.starts_with(' ');
+        let traceback = self.tail.iter().rposition(|line| line.starts_with(TRACEBACK));
+        match traceback {
+            Some(at) => self.tail.iter().skip(at + 1).find(is_statement),
+            None => self.tail.iter().rfind(is_statement),
+        }
     }
 
     /// The lines of an interpreter's traceback that name a place, the innermost first.

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use rayon::prelude::*;
+use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
@@ -159,7 +160,7 @@ impl Sandbox {
         let linked = match wasi {
             Wasi::Refused => self.bare.instantiate_pre(component),
             Wasi::Inert => self
-                .inert_linker(component)
+                .inert_linker()
                 .and_then(|linker| linker.instantiate_pre(component)),
         };
         let unfit = |error: wasmtime::Error| {
@@ -175,6 +176,7 @@ impl Sandbox {
         Interface {
             imports: ty
                 .imports(&self.engine)
+                .filter(|(_, item)| !matches!(item.ty, ComponentItem::Type(_)))
                 .map(|(name, _)| name.to_owned())
                 .collect(),
             exports: ty
@@ -184,18 +186,14 @@ impl Sandbox {
         }
     }
 
-    /// Inert WASI; of what an interpreter's runtime imports beyond it (sockets), every call traps.
-    fn inert_linker(&self, component: &Component) -> wasmtime::Result<Linker<Guest>> {
-        let mut linker = match self.inert.get() {
-            Some(linker) => linker.clone(),
-            None => {
-                let mut linker = self.bare.clone();
-                wasi::add_to_linker(&mut linker)?;
-                self.inert.get_or_init(|| linker).clone()
-            }
-        };
-        linker.define_unknown_imports_as_traps(component)?;
-        Ok(linker)
+    /// The linker of guests that bring an interpreter; made when the first of them comes.
+    fn inert_linker(&self) -> wasmtime::Result<&Linker<Guest>> {
+        if let Some(linker) = self.inert.get() {
+            return Ok(linker);
+        }
+        let mut linker = self.bare.clone();
+        wasi::add_to_linker(&mut linker)?;
+        Ok(self.inert.get_or_init(|| linker))
     }
 }
 

@@ -15,10 +15,11 @@ use wasmtime::component::{HasData, Linker, ResourceTable};
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream, WasiCli, WasiCliView as _};
 use wasmtime_wasi::clocks::{HostMonotonicClock, HostWallClock, WasiClocks, WasiClocksView as _};
 use wasmtime_wasi::filesystem::{WasiFilesystem, WasiFilesystemView as _};
-use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random};
+use wasmtime_wasi::p2::bindings::{cli, clocks, filesystem, io, random, sockets};
 use wasmtime_wasi::p2::pipe::MemoryOutputPipe;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::random::{WasiRandom, WasiRandomView as _};
+use wasmtime_wasi::sockets::{WasiSockets, WasiSocketsView as _};
 use wasmtime_wasi::{WasiCtx, WasiCtxBuilder};
 
 use super::guest::{Guest, SharedConsole};
@@ -59,6 +60,30 @@ pub(super) fn add_to_linker(linker: &mut Linker<Guest>) -> wasmtime::Result<()> 
     cli::terminal_stderr::add_to_linker::<Guest, WasiCli>(l, Guest::cli)?;
     filesystem::preopens::add_to_linker::<Guest, WasiFilesystem>(l, Guest::filesystem)?;
     filesystem::types::add_to_linker::<Guest, WasiFilesystem>(l, Guest::filesystem)?;
+    sockets::network::add_to_linker::<Guest, WasiSockets>(l, &Default::default(), Guest::sockets)?;
+    sockets::instance_network::add_to_linker::<Guest, WasiSockets>(l, Guest::sockets)?;
+    sockets::tcp::add_to_linker::<Guest, WasiSockets>(l, Guest::sockets)?;
+    sockets::udp::add_to_linker::<Guest, WasiSockets>(l, Guest::sockets)?;
+    sockets::tcp_create_socket::add_to_linker::<Guest, WasiSockets>(l, Guest::sockets)?;
+    sockets::udp_create_socket::add_to_linker::<Guest, WasiSockets>(l, Guest::sockets)?;
+    sockets::ip_name_lookup::add_to_linker::<Guest, WasiSockets>(l, Guest::sockets)?;
+    shut_network(l)
+}
+
+/// Python's runtime imports the types of sockets. What would make one, or ask for an address, traps.
+fn shut_network(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    const DOORS: [(&str, &str); 3] = [
+        ("wasi:sockets/tcp-create-socket@0.2.12", "create-tcp-socket"),
+        ("wasi:sockets/udp-create-socket@0.2.12", "create-udp-socket"),
+        ("wasi:sockets/ip-name-lookup@0.2.12", "resolve-addresses"),
+    ];
+    linker.allow_shadowing(true);
+    for (interface, function) in DOORS {
+        linker.instance(interface)?.func_new(function, |_, _, _, _| {
+            Err(wasmtime::Error::msg("a migration has no network"))
+        })?;
+    }
+    linker.allow_shadowing(false);
     Ok(())
 }
 

@@ -1,8 +1,13 @@
 """A migration in Python: a table, a row by parameters, and the same row read back.
 
 With the parameter `broken` its statement has a mistake, and the error goes to the host as it is; with the parameter
-`raise` it raises an exception that nobody catches.
+`raise` it raises an exception that nobody catches; with the parameter `reach` it tries what it must not reach.
 """
+
+import os
+import random
+import socket
+import time
 
 import wit_world
 from wit_world.imports import context, log, sql, types
@@ -12,6 +17,8 @@ class WitWorld(wit_world.WitWorld):
     def upgrade(self) -> None:
         if context.parameter("raise"):
             misfortune()
+        if context.parameter("reach"):
+            reach()
         if context.parameter("broken"):
             sql.execute("SELEKT 1", [])
         sql.execute("CREATE TABLE waders (id bigint PRIMARY KEY, name text NOT NULL)", [])
@@ -26,3 +33,12 @@ class WitWorld(wit_world.WitWorld):
 
 def misfortune() -> None:
     raise ValueError("the tide was out")
+
+
+def reach() -> None:
+    log.write(log.Level.INFO, f"environment {dict(os.environ)}, time {time.time()}, chance {random.random()}")
+    try:
+        os.listdir("/etc")
+    except OSError as error:
+        log.write(log.Level.INFO, f"files: {type(error).__name__}")
+    socket.socket().connect(("127.0.0.1", 5432))

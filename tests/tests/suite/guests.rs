@@ -268,7 +268,7 @@ async fn results_larger_than_the_limits_fail_the_call() {
         ("result-bytes", 100_000)
     );
     assert_eq!(
-        limit_of(behave("handles", "", Limits::default()).await),
+        limit_of(behave("handles", "SELECT 1", Limits::default()).await),
         ("handles", 1000)
     );
 }
@@ -363,4 +363,17 @@ async fn a_guest_in_python_works_and_shows_its_traceback() {
     let (message, backtrace) = trap_of(raised.result.unwrap_err());
     assert_eq!(message, "ValueError: the tide was out");
     assert!(backtrace[0].contains("misfortune"), "{backtrace:?}");
+}
+
+#[tokio::test]
+async fn an_interpreter_reaches_nothing_of_the_machine() {
+    let migration = component("python", Wasi::Inert, Limits::default());
+    let reach = || upgrade(&migration, json!({ "reach": true }), Cancel::default());
+    let (first, second) = (reach().await, reach().await);
+    let said = |outcome: &Outcome| outcome.log.iter().map(|(_, line)| line.clone()).collect::<Vec<_>>();
+    assert!(said(&first)[0].starts_with("environment {}, time 1795341600.0"), "{:?}", said(&first));
+    assert_eq!(said(&first)[0], said(&second)[0], "the same seed gives the same numbers");
+    assert!(said(&first)[1].starts_with("files: "), "{:?}", said(&first));
+    let (message, _) = trap_of(first.result.unwrap_err());
+    assert!(message.contains("a migration has no network"), "{message}");
 }
