@@ -8,7 +8,7 @@ use whimbrel::driver::{self, Session, Settings, Value};
 use whimbrel::migration::{Call, Cancel, Level, Listener, Migration, MigrationError, Work};
 use whimbrel::revision::{Direction, RevisionId};
 use whimbrel::wasm::{ComponentMigration, Limits, Runtime, Wasi};
-use whimbrel_tests::guest;
+use whimbrel_tests::{guest, root};
 
 /// What one call came to.
 struct Outcome {
@@ -59,6 +59,15 @@ async fn upgrade(
 ) -> Outcome {
     let folder = tempfile::tempdir().unwrap();
     let session = session(camino::Utf8Path::from_path(folder.path()).unwrap()).await;
+    upgrade_in(session, migration, parameters, cancel).await
+}
+
+async fn upgrade_in(
+    session: Box<dyn Session>,
+    migration: &ComponentMigration,
+    parameters: serde_json::Value,
+    cancel: Cancel,
+) -> Outcome {
     let heard = Arc::new(Heard::default());
     let call = Call {
         revision: RevisionId::new("abc123").unwrap(),
@@ -347,6 +356,50 @@ async fn a_guest_in_c_works_and_its_errors_arrive_whole() {
 }
 
 #[tokio::test]
+async fn a_component_that_was_built_long_ago_still_runs() {
+    let bytes = std::fs::read(root().join("tests/fixtures/migrate-0.1.0.wasm")).unwrap();
+    let migration =
+        ComponentMigration::from_bytes(runtime(), bytes, Wasi::Refused, Limits::default());
+    let outcome = upgrade(&migration, json!({}), Cancel::default()).await;
+    assert_eq!(outcome.result.unwrap().statements, 3);
+    assert_eq!(outcome.log, [(Level::Info, "whimbrel".to_owned())]);
+}
+
+#[tokio::test]
+async fn values_make_the_round_trip_by_rows_and_by_columns() {
+    let setup = "CREATE TABLE v AS WITH t(a, b, c, d) AS (VALUES (1, 'ä', x'00ff', 1.5), (NULL, NULL, NULL, NULL), \
+                 (9223372036854775807, '', x'', -1e300), ('mixed', 2, 3.5, x'01')) SELECT * FROM t";
+    let difference = "SELECT count(*) FROM (SELECT * FROM (SELECT a, b, c, d FROM v EXCEPT SELECT a, b, c, d FROM w) \
+                      UNION ALL SELECT * FROM (SELECT a, b, c, d FROM w EXCEPT SELECT a, b, c, d FROM v))";
+    for through in ["rows", "batch", "cursor"] {
+        let folder = tempfile::tempdir().unwrap();
+        let mut session = session(camino::Utf8Path::from_path(folder.path()).unwrap()).await;
+        session.run(setup).await.unwrap();
+        session.run("CREATE TABLE w (a, b, c, d)").await.unwrap();
+        let parameters = json!({
+            "read": "SELECT a, b, c, d FROM v",
+            "write": "INSERT INTO w VALUES ($1, $2, $3, $4)",
+            "through": through,
+        });
+        let migration = component("values", Wasi::Refused, Limits::default());
+        let mut outcome = upgrade_in(session, &migration, parameters, Cancel::default()).await;
+        assert_eq!(
+            outcome.result.unwrap(),
+            Work {
+                statements: 5,
+                rows: 4
+            },
+            "{through}"
+        );
+        let different = outcome
+            .session
+            .query(difference, &[], driver::ResultLimit::NONE)
+            .await;
+        assert_eq!(different.unwrap().rows, [[Value::Int64(0)]], "{through}");
+    }
+}
+
+#[tokio::test]
 async fn a_guest_in_python_works_and_shows_its_traceback() {
     let migration = component("python", Wasi::for_language("python"), Limits::default());
     let outcome = upgrade(&migration, json!({}), Cancel::default()).await;
@@ -370,10 +423,63 @@ async fn an_interpreter_reaches_nothing_of_the_machine() {
     let migration = component("python", Wasi::Inert, Limits::default());
     let reach = || upgrade(&migration, json!({ "reach": true }), Cancel::default());
     let (first, second) = (reach().await, reach().await);
-    let said = |outcome: &Outcome| outcome.log.iter().map(|(_, line)| line.clone()).collect::<Vec<_>>();
-    assert!(said(&first)[0].starts_with("environment {}, time 1795341600.0"), "{:?}", said(&first));
-    assert_eq!(said(&first)[0], said(&second)[0], "the same seed gives the same numbers");
+    let said = |outcome: &Outcome| {
+        outcome
+            .log
+            .iter()
+            .map(|(_, line)| line.clone())
+            .collect::<Vec<_>>()
+    };
+    assert!(
+        said(&first)[0].starts_with("environment {}, time 1795341600.0"),
+        "{:?}",
+        said(&first)
+    );
+    assert_eq!(
+        said(&first)[0],
+        said(&second)[0],
+        "the same seed gives the same numbers"
+    );
     assert!(said(&first)[1].starts_with("files: "), "{:?}", said(&first));
     let (message, _) = trap_of(first.result.unwrap_err());
     assert!(message.contains("a migration has no network"), "{message}");
+}
+
+/// Prints what a component costs: `cargo test --release --test suite -- --ignored --nocapture guest_costs`.
+#[tokio::test]
+#[ignore = "a measurement, not a test"]
+async fn guest_costs() {
+    let cache = tempfile::tempdir().unwrap();
+    for name in ["adversary", "c", "python"] {
+        let bytes: Arc<[u8]> = std::fs::read(guest(name)).unwrap().into();
+        let wasi = Wasi::for_language(name);
+        let fresh = || {
+            let runtime = Runtime::with_cache(cache.path());
+            runtime.precompile(&[]).unwrap();
+            ComponentMigration::from_bytes(&runtime, bytes.clone(), wasi, Limits::default())
+        };
+        let timed = |migration: &ComponentMigration| {
+            let start = Instant::now();
+            migration.load().unwrap();
+            start.elapsed()
+        };
+        let cold = timed(&fresh());
+        let runtime = Runtime::with_cache(cache.path());
+        let other =
+            ComponentMigration::from_bytes(&runtime, bytes.clone(), wasi, Limits::default());
+        let engine_and_load = timed(&other);
+        let again =
+            ComponentMigration::from_bytes(&runtime, bytes.clone(), wasi, Limits::default());
+        let load = timed(&again);
+        let mut calls = Vec::new();
+        for _ in 0..20 {
+            let parameters = json!({ "behaviour": "nothing" });
+            calls.push(upgrade(&again, parameters, Cancel::default()).await.took);
+        }
+        calls.sort();
+        println!(
+            "{name}: cold {cold:?}, engine and load {engine_and_load:?}, load {load:?}, call {:?}",
+            calls[10]
+        );
+    }
 }
