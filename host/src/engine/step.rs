@@ -1,17 +1,16 @@
 //! One step: begin, the migration, the version rows and the ledger row, commit.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 
+use super::call::Ready;
 use super::lock::jittered;
-use super::{Aftermath, Cause, Engine, Lent, Progress, Run, load};
+use super::{Aftermath, Cause, Engine, Lent, Progress, Run};
 use crate::driver::{Authority, DriverError, RunLock, Session, Statement};
-use crate::event::{Event, Observer, StepReport};
+use crate::event::{Event, StepReport};
 use crate::history::{Attempt, Outcome};
-use crate::migration::{Call, Fingerprint, Level, Listener, Migration, MigrationError, Work};
+use crate::migration::{Level, MigrationError, Work};
 use crate::plan::Step;
 use crate::revision::{RevisionId, Transactional};
 
@@ -27,11 +26,7 @@ impl Engine {
         mut session: Lent,
         lock: &dyn RunLock,
     ) -> (Lent, Result<StepReport, Failed>) {
-        let transactional = self
-            .graph
-            .get(step.revision.as_str())
-            .map_or(Transactional::Yes, |revision| revision.transactional);
-        let (migration, call, fingerprint) = match self.ready(run, step, progress, lock) {
+        let ready = match self.ready(run, step, progress, lock) {
             Ok(ready) => ready,
             Err(cause) => return (session, Err((cause, Aftermath::Untouched))),
         };
@@ -42,7 +37,7 @@ impl Engine {
                 run: run.id,
                 revision: step.revision.clone(),
                 action: action(step),
-                fingerprint: fingerprint.clone(),
+                fingerprint: ready.fingerprint.clone(),
                 started: Timestamp::now(),
                 duration: Duration::ZERO,
                 work: Work::default(),
@@ -52,30 +47,14 @@ impl Engine {
             };
             let started = Instant::now();
             let result;
-            (session, result) = match transactional {
+            (session, result) = match ready.transactional {
                 Transactional::Yes => {
-                    self.attempt(
-                        step,
-                        &*migration,
-                        &call,
-                        &mut attempt,
-                        started,
-                        session,
-                        lock,
-                    )
-                    .await
+                    self.attempt(step, &ready, &mut attempt, session, lock)
+                        .await
                 }
                 Transactional::No => {
-                    self.attempt_bare(
-                        step,
-                        &*migration,
-                        &call,
-                        &mut attempt,
-                        started,
-                        session,
-                        lock,
-                    )
-                    .await
+                    self.attempt_bare(step, &ready, &mut attempt, session, lock)
+                        .await
                 }
             };
             let (cause, aftermath) = match result {
@@ -117,72 +96,23 @@ impl Engine {
         }
     }
 
-    /// Looks up everything that a step needs, before anything is begun.
-    fn ready(
-        &self,
-        run: &Run,
-        step: &Step,
-        progress: &Progress,
-        lock: &dyn RunLock,
-    ) -> Result<(Arc<dyn Migration>, Call, Fingerprint), Cause> {
-        if self.cancel.is_requested() {
-            return Err(Cause::Cancelled);
-        }
-        if !lock.is_held() {
-            return Err(Cause::LockLost);
-        }
-        self.observer.event(&Event::StepStarted {
-            number: progress.done.len() + 1,
-            total: progress.planned,
-            step,
-            message: self
-                .graph
-                .get(step.revision.as_str())
-                .map_or("", |revision| &revision.message),
-        });
-        let failed = |source| load(&step.revision, source);
-        let fingerprint = self.library.fingerprint(&step.revision).map_err(failed)?;
-        let migration = self.library.load(&step.revision).map_err(failed)?;
-        let parameters = self.library.parameters(&step.revision).map_err(failed)?;
-        let call = Call {
-            revision: step.revision.clone(),
-            direction: step.direction,
-            run: run.id,
-            dialect: run.dialect,
-            now: run.now,
-            seed: seed(run, &step.revision),
-            parameters,
-            cancel: self.cancel.clone(),
-            listener: Arc::new(Relay {
-                revision: step.revision.clone(),
-                observer: Arc::clone(&self.observer),
-            }),
-        };
-        Ok((migration, call, fingerprint))
-    }
-
     /// One attempt in one transaction: it is in effect as a whole, with its records, or not at all.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of an attempt are lent by its caller, which goes on with each of them"
-    )]
     async fn attempt(
         &self,
         step: &Step,
-        migration: &dyn Migration,
-        call: &Call,
+        ready: &Ready,
         attempt: &mut Attempt,
-        started: Instant,
         mut session: Lent,
         lock: &dyn RunLock,
     ) -> (Lent, Result<(), Failed>) {
+        let started = Instant::now();
         if let Err(source) = session.begin().await {
             let cause = transaction(step, "begun", source);
             let failed = self.undo(&mut *session, step, cause).await;
             return (session, Err(failed));
         }
         let result;
-        (session, result) = lend(migration, call, session).await;
+        (session, result) = lend(ready, session).await;
         match result {
             Ok(work) => attempt.work = work,
             Err(source) => {
@@ -206,20 +136,15 @@ impl Engine {
 
     /// One attempt without a transaction. The ledger says that it began before anything else happens, so that an
     /// interruption cannot go unnoticed.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the parts of an attempt are lent by its caller, which goes on with each of them"
-    )]
     async fn attempt_bare(
         &self,
         step: &Step,
-        migration: &dyn Migration,
-        call: &Call,
+        ready: &Ready,
         attempt: &mut Attempt,
-        started: Instant,
         mut session: Lent,
         lock: &dyn RunLock,
     ) -> (Lent, Result<(), Failed>) {
+        let started = Instant::now();
         attempt.outcome = Outcome::Started;
         let mut records = vec![self.history.record(attempt)];
         records.extend(lock.fence());
@@ -228,7 +153,7 @@ impl Engine {
             return (session, Err(failed));
         }
         let result;
-        (session, result) = lend(migration, call, session).await;
+        (session, result) = lend(ready, session).await;
         attempt.duration = started.elapsed();
         let partial = |cause| (cause, Aftermath::Partial(step.revision.clone()));
         match result {
@@ -267,13 +192,10 @@ impl Engine {
 
     /// Rolls the transaction back. A connection that is gone has taken its transaction with it.
     async fn undo(&self, session: &mut dyn Session, step: &Step, cause: Cause) -> Failed {
-        let aftermath = Aftermath::RolledBack(step.revision.clone());
-        match session.rollback().await {
-            Ok(()) | Err(DriverError::Closed { .. }) => (cause, aftermath),
-            // A rollback that fails on a living connection leaves the transaction to the end of the session,
-            // which comes as soon as the run ends; it is not committed by anything.
-            Err(_) => (cause, aftermath),
-        }
+        // A rollback can only fail with the connection, which then takes its transaction with it: nothing else
+        // could commit it. The cause of the failure is what there is to tell.
+        let _ = session.rollback().await;
+        (cause, Aftermath::RolledBack(step.revision.clone()))
     }
 
     /// Finds out what became of a commit. When its answer was lost, the database is asked over a new connection.
@@ -294,12 +216,8 @@ impl Engine {
         let id = step.revision.clone();
         let aftermath = match self.ask_again().await {
             Some(rows) => {
-                let has =
-                    |ids: &[RevisionId]| ids.iter().all(|id| rows.iter().any(|r| r == id.as_str()));
-                let lacks = |ids: &[RevisionId]| {
-                    !ids.iter().any(|id| rows.iter().any(|r| r == id.as_str()))
-                };
-                if has(&step.adds) && lacks(&step.removes) {
+                let has = |id: &RevisionId| rows.iter().any(|row| row == id.as_str());
+                if step.adds.iter().all(has) && !step.removes.iter().any(has) {
                     Aftermath::Committed(id)
                 } else {
                     Aftermath::RolledBack(id)
@@ -363,12 +281,8 @@ impl Engine {
 }
 
 /// Lends the session to a migration; what comes back speaks in the host's name again, whatever the migration did.
-async fn lend(
-    migration: &dyn Migration,
-    call: &Call,
-    session: Lent,
-) -> (Lent, Result<Work, MigrationError>) {
-    let (mut session, mut result) = migration.run(call, session).await;
+async fn lend(ready: &Ready, session: Lent) -> (Lent, Result<Work, MigrationError>) {
+    let (mut session, mut result) = ready.migration.run(&ready.call, session).await;
     if let Err(source) = session.assume(Authority::Host).await {
         result = result.and(Err(MigrationError::Statement {
             statement: None,
@@ -439,39 +353,4 @@ fn innermost(error: &dyn std::error::Error) -> String {
         error = source;
     }
     error.to_string()
-}
-
-/// Eight bytes that are the same whenever the same run does the same revision.
-fn seed(run: &Run, revision: &RevisionId) -> [u8; 8] {
-    let digest = Sha256::new()
-        .chain_update(run.id.as_bytes())
-        .chain_update(revision.as_str())
-        .finalize();
-    let mut seed = [0; 8];
-    seed.copy_from_slice(&digest[..8]);
-    seed
-}
-
-/// Hands what a migration says to the observer of the run.
-struct Relay {
-    revision: RevisionId,
-    observer: Arc<dyn Observer>,
-}
-
-impl Listener for Relay {
-    fn log(&self, level: Level, message: &str) {
-        self.observer.event(&Event::Log {
-            revision: &self.revision,
-            level,
-            message,
-        });
-    }
-
-    fn progress(&self, done: u64, total: Option<u64>) {
-        self.observer.event(&Event::Progress {
-            revision: &self.revision,
-            done,
-            total,
-        });
-    }
 }

@@ -377,6 +377,17 @@ on_every_database! {
         assert_eq!(db.value("SELECT count(*) FROM t_a").await, "0");
     }
 
+    async fn settings_that_a_migration_leaves_behind_concern_nobody_else(db: Database) {
+        let set = match db.backend() {
+            Backend::Sqlite => "PRAGMA legacy_alter_table = ON;",
+            Backend::Postgres(_) => "CREATE SCHEMA elsewhere;\nSET search_path TO elsewhere;\nSET LOCAL row_security = off;",
+        };
+        let folder = Folder::default().with("a", "", set, None).table("b", "a");
+        up(&engine(&db, folder), "head").await.unwrap();
+        assert_eq!(versions(&db).await, ["b"]);
+        assert_eq!(tables(&db).await, ["t_b"]);
+    }
+
     async fn a_lock_timeout_is_retried_from_the_start(db: Database) {
         up(&engine(&db, three()), "a").await.unwrap();
         let folder = Folder::default().table("a", "").with("b", "-- revises: a\n", "CREATE TABLE t_b (n integer);\nALTER TABLE t_a ADD COLUMN m integer;", None);

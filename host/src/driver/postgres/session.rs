@@ -33,6 +33,8 @@ pub(super) struct PostgresSession {
     link: Link,
     activity: Activity,
     authority: Authority,
+    /// Whether a migration may have left the session with other settings or another role.
+    unsettled: bool,
     protected: Protected,
     begin: String,
     transaction: Transaction,
@@ -80,6 +82,7 @@ impl PostgresSession {
             link,
             activity: Activity::Idle,
             authority: Authority::Host,
+            unsettled: false,
             protected,
             begin,
             transaction: Transaction::None,
@@ -141,9 +144,15 @@ impl PostgresSession {
         guard::check(sql, self.authority, &self.protected)
     }
 
-    /// Forgets prepared statements before one that may change what they return.
+    /// Forgets prepared statements before one that may change what they return, and remembers one that may change the
+    /// session: all but plain definitions can call `set_config`.
     fn expect_changes(&mut self, sql: &str) {
         let words = leading_keywords(sql, Dialect::Postgresql, 1);
+        let leaves_session_alone = matches!(
+            words.first().map(String::as_str),
+            Some("CREATE" | "ALTER" | "DROP" | "COMMENT" | "GRANT" | "REVOKE" | "TRUNCATE")
+        );
+        self.unsettled |= !leaves_session_alone;
         let leaves_schema_alone = matches!(
             words.first().map(String::as_str),
             Some("SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "WITH" | "VALUES" | "TABLE")
@@ -279,6 +288,21 @@ impl PostgresSession {
         Ok(touched)
     }
 
+    async fn assume_inner(&mut self, authority: Authority) -> Result<(), DriverError> {
+        if authority != self.authority {
+            self.statements.clear();
+        }
+        self.authority = authority;
+        // What a failed transaction has set goes with it.
+        if authority == Authority::Host && self.unsettled && self.transaction != Transaction::Failed
+        {
+            self.unsettled = false;
+            self.command("RESET SESSION AUTHORIZATION; RESET ALL")
+                .await?;
+        }
+        Ok(())
+    }
+
     async fn commit_inner(&mut self) -> Result<(), DriverError> {
         match std::mem::replace(&mut self.transaction, Transaction::None) {
             Transaction::None | Transaction::Requested => {
@@ -403,14 +427,9 @@ impl Session for PostgresSession {
     }
 
     async fn assume(&mut self, authority: Authority) -> Result<(), DriverError> {
-        if self.activity != Activity::Idle {
-            return Err(DriverError::Closed { source: None });
-        }
-        if authority != self.authority {
-            self.statements.clear();
-        }
-        self.authority = authority;
-        Ok(())
+        self.enter()?;
+        let result = self.assume_inner(authority).await;
+        self.leave(result)
     }
 
     async fn begin(&mut self) -> Result<(), DriverError> {
