@@ -79,8 +79,11 @@ impl Diagnosis {
         diagnosis
     }
 
-    fn add_causes(&mut self, mut next: Option<&dyn Error>) {
+    fn add_causes(&mut self, mut next: Option<&(dyn Error + 'static)>) {
         while let Some(cause) = next {
+            if let Some(error) = cause.downcast_ref::<MigrationError>() {
+                return self.add_migration(error);
+            }
             self.add_cause(cause.to_string());
             next = cause.source();
         }
