@@ -1,4 +1,4 @@
-//! Write [Whimbrel](https://github.com/whimbrel-db/whimbrel) migrations in Rust.
+//! Write Whimbrel migrations in Rust.
 //!
 //! A migration is a struct with [`Migration`] implemented for it and `#[whimbrel::migration]` on it. `whimbrel
 //! build` makes a WebAssembly component of it; `cargo test` runs it natively, against a real SQLite database in
