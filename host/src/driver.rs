@@ -292,7 +292,7 @@ pub enum LockAttempt {
 /// The lock that lets one run at a time change a database, on resources of its own: it never waits inside the
 /// database, where it would block `CREATE INDEX CONCURRENTLY`.
 #[async_trait]
-pub trait RunLock: Send {
+pub trait RunLock: Send + Sync {
     /// Tries to take the lock, without waiting.
     ///
     /// # Errors

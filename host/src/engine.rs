@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 pub use failure::{Aftermath, Cause, Inconsistency, RunFailure};
 
-use crate::driver::{Dialect, Driver, Holder, Session};
+use crate::driver::{Dialect, Driver, Holder, RunLock, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
 use crate::graph::Graph;
 use crate::history::{History, State};
@@ -155,28 +155,43 @@ impl Engine {
             return Ok(plan.to);
         }
         self.prepare(&plan).map_err(untouched)?;
-        self.locked(async |lock| {
-            let state = self.history.read(&mut *session).await.map_err(untouched)?;
-            let plan = self
-                .plan_from(&state, target, direction)
-                .map_err(untouched)?;
-            if !plan.is_empty() {
-                self.history
-                    .ensure(&mut *session)
-                    .await
-                    .map_err(untouched)?;
-            }
-            self.observer.event(&Event::Planned { plan: &plan });
-            progress.planned = plan.steps.len();
-            let run = Run::new(self.driver.dialect());
-            for step in &plan.steps {
-                let report;
-                (session, report) = self.step(&run, step, progress, session, lock).await;
-                progress.done.push(report?);
-            }
-            Ok(plan.to)
+        self.locked(async |held| {
+            let result = self
+                .take_steps(target, direction, progress, session, held.lock())
+                .await;
+            (held, result)
         })
         .await
+    }
+
+    /// Plans again, now that nobody else changes the database, and takes the steps one by one.
+    async fn take_steps(
+        &self,
+        target: &Target,
+        direction: Direction,
+        progress: &mut Progress,
+        mut session: Lent,
+        lock: &dyn RunLock,
+    ) -> Result<Vec<RevisionId>, (Cause, Aftermath)> {
+        let state = self.history.read(&mut *session).await.map_err(untouched)?;
+        let plan = self
+            .plan_from(&state, target, direction)
+            .map_err(untouched)?;
+        if !plan.is_empty() {
+            self.history
+                .ensure(&mut *session)
+                .await
+                .map_err(untouched)?;
+        }
+        self.observer.event(&Event::Planned { plan: &plan });
+        progress.planned = plan.steps.len();
+        let run = Run::new(self.driver.dialect());
+        for step in &plan.steps {
+            let report;
+            (session, report) = self.step(&run, step, progress, session, lock).await;
+            progress.done.push(report?);
+        }
+        Ok(plan.to)
     }
 
     /// Plans, and refuses to go on where the database and the files disagree about what is applied.
@@ -302,3 +317,18 @@ impl From<PlanError> for Cause {
 
 /// A session on its way through the steps of a run: it goes into each migration and comes back.
 type Lent = Box<dyn Session>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn goes_to_another_thread(_: impl Send) {}
+
+    /// Compiling is the test.
+    #[test]
+    fn a_run_can_be_spawned_on_a_runtime_of_many_threads() {
+        let _ = |engine: Engine, target: Target| {
+            goes_to_another_thread(async move { engine.run(&target, Direction::Upgrade).await });
+        };
+    }
+}

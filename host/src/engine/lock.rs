@@ -11,11 +11,24 @@ use crate::event::Event;
 const SHORTEST_POLL: Duration = Duration::from_millis(20);
 const LONGEST_POLL: Duration = Duration::from_millis(500);
 
+/// The run lock on its way through the work that it protects.
+pub(super) struct Held(Box<dyn RunLock>);
+
+impl Held {
+    /// The lock, to be looked at.
+    pub(super) fn lock(&self) -> &dyn RunLock {
+        &*self.0
+    }
+}
+
 impl Engine {
     /// Calls `work` with the run lock held. This is the only door to it.
+    ///
+    /// The lock goes in and comes back by value: a run whose closure borrowed it could not be spawned on a runtime of
+    /// many threads.
     pub(super) async fn locked<T>(
         &self,
-        work: impl AsyncFnOnce(&dyn RunLock) -> Result<T, (Cause, Aftermath)>,
+        work: impl AsyncFnOnce(Held) -> (Held, Result<T, (Cause, Aftermath)>),
     ) -> Result<T, (Cause, Aftermath)> {
         let mut lock = self
             .driver
@@ -23,7 +36,8 @@ impl Engine {
             .await
             .map_err(untouched)?;
         self.acquire(&mut *lock).await.map_err(untouched)?;
-        let result = work(&*lock).await;
+        let result;
+        (Held(lock), result) = work(Held(lock)).await;
         let released = lock.release().await;
         match (result, released) {
             (Ok(_), Err(error)) if lock.is_held() => Err(untouched(error)),

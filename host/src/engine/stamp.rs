@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{Aftermath, Cause, Engine, Run, RunFailure, load, untouched};
+use super::{Cause, Engine, Run, RunFailure, load, untouched};
 use crate::driver::{DriverError, RunLock, Session, Statement};
 use crate::graph::Position;
 use crate::history::{Attempt, Outcome, State};
@@ -29,26 +29,29 @@ impl Engine {
             positions.extend(found);
         }
         let rows = plan::stamped(&self.graph, &positions);
-        let result = async {
-            let mut session = self.driver.connect().await.map_err(untouched)?;
-            self.locked(async |lock| {
-                self.history
-                    .ensure(&mut *session)
-                    .await
-                    .map_err(untouched)?;
-                let state = self.history.read(&mut *session).await.map_err(untouched)?;
-                let statements = self
-                    .stamp_statements(&state, &positions, &rows, lock)
-                    .map_err(untouched)?;
-                write(&mut *session, &statements).await.map_err(untouched)
+        let result = self
+            .locked(async |held| {
+                let result = self.write_stamp(&positions, &rows, held.lock()).await;
+                (held, result.map_err(untouched))
             })
-            .await
-        };
-        let outcome: Result<(), (Cause, Aftermath)> = result.await;
-        match outcome {
+            .await;
+        match result {
             Ok(()) => Ok(rows),
             Err((cause, _)) => Err(RunFailure::untouched(cause)),
         }
+    }
+
+    async fn write_stamp(
+        &self,
+        targets: &[Position],
+        rows: &[RevisionId],
+        lock: &dyn RunLock,
+    ) -> Result<(), Cause> {
+        let mut session = self.driver.connect().await?;
+        self.history.ensure(&mut *session).await?;
+        let state = self.history.read(&mut *session).await?;
+        let statements = self.stamp_statements(&state, targets, rows, lock)?;
+        Ok(write(&mut *session, &statements).await?)
     }
 
     fn stamp_statements(
