@@ -21,6 +21,9 @@ pub use version_table::{InvalidTable, VersionTable};
 use crate::driver::Settings;
 use file::ConfigFile;
 
+/// How long a statement waits for a lock of the database where nobody says otherwise.
+pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// Looks up a variable of the environment; unset and not Unicode are the same to it.
 pub type Environment = fn(&str) -> Option<String>;
 

@@ -7,6 +7,7 @@ pub mod config;
 pub mod digest;
 mod document;
 pub mod driver;
+pub mod embedded;
 pub mod engine;
 pub mod event;
 pub mod graph;

@@ -7,7 +7,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{ConfigError, Root, TransactionMode, VersionTable};
+use super::{ConfigError, DEFAULT_LOCK_TIMEOUT, Root, TransactionMode, VersionTable};
 use crate::document::{self, DocumentError, nearest};
 
 /// The file with its defaults filled in.
@@ -39,7 +39,7 @@ fn default_migrations() -> Utf8PathBuf {
 }
 
 fn default_lock_timeout() -> Duration {
-    Duration::from_secs(3)
+    DEFAULT_LOCK_TIMEOUT
 }
 
 impl ConfigFile {
