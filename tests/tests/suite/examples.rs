@@ -12,6 +12,11 @@ fn follow_example(name: &str) {
 }
 
 #[test]
+fn embed() {
+    follow_example("embed");
+}
+
+#[test]
 fn quickstart() {
     follow_example("quickstart");
 }
