@@ -66,6 +66,7 @@ pub(crate) fn run_demo(options: &Options) -> Result<()> {
     heading("Down to base, and up again");
     demo.whimbrel(&["downgrade", "base"])?;
     print_tables(&database)?;
+    println!();
     demo.whimbrel(&["upgrade", "head"])?;
     demo.whimbrel(&["current"])?;
 
@@ -113,12 +114,12 @@ impl Demo {
     }
 }
 
-/// Every table, with the number of its columns and rows.
+/// Every table of the project, with the number of its columns and rows.
 fn print_tables(database: &Connection) -> Result<()> {
     println!();
     let mut statement = database.prepare(
         "SELECT t.name, (SELECT count(*) FROM pragma_table_info(t.name)) FROM sqlite_schema t
-         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' ORDER BY t.name",
+         WHERE t.type = 'table' AND t.name NOT LIKE 'sqlite_%' AND t.name NOT LIKE 'whimbrel_%' ORDER BY t.name",
     )?;
     let tables = statement
         .query_map([], |row| {
@@ -133,7 +134,11 @@ fn print_tables(database: &Connection) -> Result<()> {
             Ok(vec![name, columns.to_string(), rows.to_string()])
         })
         .collect::<Result<Vec<_>>>()?;
-    table::print(&["table", "columns", "rows"], &rows);
+    if rows.is_empty() {
+        println!("  no tables");
+    } else {
+        table::print(&["table", "columns", "rows"], &rows);
+    }
     Ok(())
 }
 

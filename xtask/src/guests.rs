@@ -105,7 +105,10 @@ impl Guests {
     }
 
     fn build_c(&self) -> Result<()> {
-        debian(&[CLANG, "wasm-ld-22"], &DEBIAN_C)?;
+        debian(
+            &[CLANG, "wasm-ld-22", "/usr/include/wasm32-wasi/stdio.h"],
+            &DEBIAN_C,
+        )?;
         let bindings = self.out.join("c");
         fs::create_dir_all(&bindings)?;
         let mut resolve = Resolve::default();
@@ -164,7 +167,12 @@ fn rust_toolchain() -> Result<Command> {
     if sysroot.is_ok_and(has_target) || add().is_ok() {
         return Ok(cargo());
     }
-    debian(&["wasm-ld-22"], &DEBIAN_RUST)?;
+    let needed = [
+        "/usr/bin/cargo",
+        "/usr/lib/rustlib/src/rust/library/std/Cargo.toml",
+        "wasm-ld-22",
+    ];
+    debian(&needed, &DEBIAN_RUST)?;
     let mut cargo = Command::new("/usr/bin/cargo");
     cargo
         .arg("-Zbuild-std=std,panic_abort")

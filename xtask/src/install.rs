@@ -8,16 +8,16 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::{self, cargo, is_installed, run, target_folder};
 
-/// Installs Debian packages, unless all of `programs` are there.
-pub(crate) fn debian(programs: &[&str], packages: &[&str]) -> Result<()> {
-    if programs.iter().all(|program| is_installed(program)) {
+/// Installs Debian packages, unless all that is `needed` is there: programs, and files by their absolute paths.
+pub(crate) fn debian(needed: &[&str], packages: &[&str]) -> Result<()> {
+    if needed.iter().all(|name| is_installed(name)) {
         return Ok(());
     }
     let install = format!("apt-get install -y {}", packages.join(" "));
     if process::output(Command::new("id").arg("-u"))?.trim() != "0" {
         bail!(
             "this machine lacks {}\n  hint: run `sudo {install}`",
-            programs.join(", ")
+            needed.join(", ")
         );
     }
     eprintln!("{install}");
