@@ -110,5 +110,5 @@ fn module(messages: &str, folder: &Utf8Path) -> Option<Utf8PathBuf> {
             .map(Utf8PathBuf::from)
             .find(|file| file.extension() == Some("wasm"))
     })
-    .last()
+    .next_back()
 }

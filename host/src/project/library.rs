@@ -148,7 +148,7 @@ impl Library for ProjectLibrary {
             .precompile(&loaded)
             .map_err(|(index, source)| PrepareError::Load {
                 revision: components[index].0.clone(),
-                source,
+                source: *source,
             })
     }
 

@@ -147,7 +147,7 @@ impl ComponentMigration {
         let mut guest = store.into_data();
         let worked = match outcome {
             Some(Ok(Ok(()))) => guest.concluded().await,
-            Some(Ok(Err(error))) => Err(explain(Ending::Error(error), &guest)),
+            Some(Ok(Err(error))) => Err(explain(Ending::Error(Box::new(error)), &guest)),
             Some(Err(trap)) => Err(explain(Ending::Trap(trap), &guest)),
             None => Err(explain(Ending::Dropped, &guest)),
         };

@@ -87,7 +87,10 @@ impl Console {
     /// runtime writes after its traceback says nothing of the migration.
     fn exception(&self) -> Option<&String> {
         let is_statement = |line: &&String| !line.is_empty() && !line.starts_with(' ');
-        let traceback = self.tail.iter().rposition(|line| line.starts_with(TRACEBACK));
+        let traceback = self
+            .tail
+            .iter()
+            .rposition(|line| line.starts_with(TRACEBACK));
         match traceback {
             Some(at) => self.tail.iter().skip(at + 1).find(is_statement),
             None => self.tail.iter().rfind(is_statement),

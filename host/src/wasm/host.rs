@@ -16,14 +16,14 @@ use crate::migration::MigrationError;
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub enum CallError {
     /// An error that the guest sees.
-    Guest(types::Error),
+    Guest(Box<types::Error>),
     /// The guest does not go on.
     Trap(wasmtime::Error),
 }
 
 impl From<DriverError> for CallError {
     fn from(error: DriverError) -> Self {
-        Self::Guest(convert::error(&error))
+        Self::Guest(Box::new(convert::error(&error)))
     }
 }
 
@@ -45,7 +45,7 @@ impl From<ResourceTableError> for CallError {
 impl types::Host for Guest {
     fn convert_error(&mut self, error: CallError) -> wasmtime::Result<types::Error> {
         match error {
-            CallError::Guest(error) => Ok(error),
+            CallError::Guest(error) => Ok(*error),
             CallError::Trap(trap) => Err(trap),
         }
     }
@@ -71,7 +71,7 @@ impl Guest {
                 limit,
                 unit: "handles",
             });
-            CallError::Guest(convert::limit_error("handles", limit))
+            CallError::Guest(Box::new(convert::limit_error("handles", limit)))
         })
     }
 }

@@ -49,18 +49,19 @@ impl Runtime {
         }))
     }
 
-    /// Compiles those of the components that the cache does not have, on all cores.
+    /// Compiles those of the components that the cache does not have, on all cores. Does nothing where there can be no
+    /// cache: then each component compiles when it is loaded.
     ///
     /// # Errors
     /// The first component that cannot be loaded, by its place in `components`.
     pub fn precompile(
         &self,
         components: &[&ComponentMigration],
-    ) -> Result<(), (usize, MigrationError)> {
+    ) -> Result<(), (usize, Box<MigrationError>)> {
         if components.is_empty() {
             return Ok(());
         }
-        let sandbox = self.sandbox().map_err(|error| (0, error))?;
+        let sandbox = self.sandbox().map_err(|error| (0, Box::new(error)))?;
         let Ok(cache) = &sandbox.cache else {
             return Ok(());
         };
@@ -69,7 +70,10 @@ impl Runtime {
             .enumerate()
             .filter(|(_, c)| !cache.contains(c.digest()));
         missing
-            .map(|(index, component)| component.compile(sandbox).map_err(|error| (index, error)))
+            .map(|(index, component)| {
+                let compiled = component.compile(sandbox);
+                compiled.map_err(|error| (index, Box::new(error)))
+            })
             .find_any(Result::is_err)
             .unwrap_or(Ok(()))
     }

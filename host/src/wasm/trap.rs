@@ -13,7 +13,7 @@ use crate::migration::{Failure, MigrationError, StatementSource};
 /// How a call ended that did not return `ok`.
 pub(super) enum Ending {
     /// The export returned an error.
-    Error(types::Error),
+    Error(Box<types::Error>),
     /// The guest trapped, or a host call ended it.
     Trap(wasmtime::Error),
     /// The call did not return after it was told to stop, and was dropped.
@@ -26,7 +26,7 @@ pub(super) fn explain(ending: Ending, guest: &Guest) -> MigrationError {
         return verdict;
     }
     match ending {
-        Ending::Error(error) => returned(error, guest.loan.last_failure()),
+        Ending::Error(error) => returned(*error, guest.loan.last_failure()),
         Ending::Trap(error) => trapped(&error, guest),
         Ending::Dropped => MigrationError::Cancelled,
     }

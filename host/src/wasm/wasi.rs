@@ -79,9 +79,11 @@ fn shut_network(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     ];
     linker.allow_shadowing(true);
     for (interface, function) in DOORS {
-        linker.instance(interface)?.func_new(function, |_, _, _, _| {
-            Err(wasmtime::Error::msg("a migration has no network"))
-        })?;
+        linker
+            .instance(interface)?
+            .func_new(function, |_, _, _, _| {
+                Err(wasmtime::Error::msg("a migration has no network"))
+            })?;
     }
     linker.allow_shadowing(false);
     Ok(())

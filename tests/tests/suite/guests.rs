@@ -448,6 +448,7 @@ async fn an_interpreter_reaches_nothing_of_the_machine() {
 /// Prints what a component costs: `cargo test --release --test suite -- --ignored --nocapture guest_costs`.
 #[tokio::test]
 #[ignore = "a measurement, not a test"]
+#[expect(clippy::print_stdout, reason = "its output is what it is for")]
 async fn guest_costs() {
     let cache = tempfile::tempdir().unwrap();
     for name in ["adversary", "c", "python"] {
@@ -455,7 +456,6 @@ async fn guest_costs() {
         let wasi = Wasi::for_language(name);
         let fresh = || {
             let runtime = Runtime::with_cache(cache.path());
-            runtime.precompile(&[]).unwrap();
             ComponentMigration::from_bytes(&runtime, bytes.clone(), wasi, Limits::default())
         };
         let timed = |migration: &ComponentMigration| {
