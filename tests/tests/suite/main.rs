@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod build_rust;
 mod engine;
 mod examples;
 mod guests;

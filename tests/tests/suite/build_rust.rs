@@ -1,0 +1,122 @@
+//! `build`: from Rust source to a component.
+
+use std::fs;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use whimbrel::build::{BuildError, Built, Request, build};
+use whimbrel_tests::{guest, root};
+
+/// A package in a folder of its own.
+fn package(folder: &Utf8Path, crate_type: &str, dependencies: &str, source: &str) -> Utf8PathBuf {
+    let package = folder.join("package");
+    fs::create_dir_all(package.join("src")).unwrap();
+    let manifest = format!(
+        "[package]\nname = \"subject\"\nversion = \"0.1.0\"\nedition = \"2024\"\n[lib]\n\
+         crate-type = [\"{crate_type}\"]\n[dependencies]\n{dependencies}\n[workspace]\n"
+    );
+    fs::write(package.join("Cargo.toml"), manifest).unwrap();
+    fs::write(package.join("src/lib.rs"), source).unwrap();
+    package
+}
+
+const BINDINGS: &str = "wit-bindgen = { version = \"0.61.1\", default-features = false, \
+                        features = [\"macros\", \"realloc\", \"std\"] }";
+
+fn migration() -> String {
+    format!(
+        "wit_bindgen::generate!({{ path: \"{}/wit\", world: \"migration\" }});\n\
+         use whimbrel::migrate::{{sql, types}};\n\
+         struct Subject;\n\
+         impl Guest for Subject {{\n\
+             fn upgrade() -> Result<(), types::Error> {{\n\
+                 sql::execute(\"SELECT 1\", &[]).map(|touched| assert_eq!(touched, 0))\n\
+             }}\n\
+             fn downgrade() -> Result<(), types::Error> {{ Ok(()) }}\n\
+         }}\n\
+         export!(Subject);\n",
+        root()
+    )
+}
+
+fn built(package: &Utf8Path) -> Result<Built, BuildError> {
+    // One for all: the dependencies compile once.
+    let target = guest("adversary").with_file_name("build");
+    build(Request {
+        folder: package,
+        language: "rust",
+        target_dir: &target,
+        output: &mut |_| {},
+    })
+}
+
+fn in_folder<T>(work: impl FnOnce(&Utf8Path) -> T) -> T {
+    let folder = tempfile::tempdir().unwrap();
+    work(Utf8Path::from_path(folder.path()).unwrap())
+}
+
+#[test]
+fn the_same_source_makes_the_same_component_in_every_folder() {
+    let one =
+        in_folder(|folder| built(&package(folder, "cdylib", BINDINGS, &migration())).unwrap());
+    let other = in_folder(|folder| {
+        built(&package(
+            &folder.join("deeper/down"),
+            "cdylib",
+            BINDINGS,
+            &migration(),
+        ))
+        .unwrap()
+    });
+    assert!(
+        one.component == other.component,
+        "{} and {} bytes",
+        one.component.len(),
+        other.component.len()
+    );
+    assert!(
+        one.component.len() < 80_000,
+        "{} bytes",
+        one.component.len()
+    );
+    assert_eq!(
+        one.imports,
+        ["whimbrel:migrate/types@0.1.0", "whimbrel:migrate/sql@0.1.0"]
+    );
+}
+
+#[test]
+fn a_mistake_in_the_source_shows_what_the_compiler_said() {
+    let error =
+        in_folder(|folder| built(&package(folder, "cdylib", "", "fn broken( {}")).unwrap_err());
+    let BuildError::Command {
+        command, output, ..
+    } = &error
+    else {
+        panic!("{error:?}");
+    };
+    assert!(command.contains("cargo build"), "{command}");
+    assert!(output.contains("src/lib.rs:1"), "{output}");
+}
+
+#[test]
+fn a_package_that_makes_no_migration_says_what_it_lacks() {
+    let error = in_folder(|folder| built(&package(folder, "rlib", "", "")).unwrap_err());
+    assert!(matches!(&error, BuildError::NoModule { .. }), "{error:?}");
+    let error = in_folder(|folder| built(&package(folder, "cdylib", "", "")).unwrap_err());
+    assert!(
+        matches!(&error, BuildError::Admission(_) | BuildError::Encode { .. }),
+        "{error:?}"
+    );
+}
+
+#[test]
+fn a_language_without_a_builder_is_named() {
+    let request = Request {
+        folder: Utf8Path::new("."),
+        language: "cobol",
+        target_dir: Utf8Path::new("target"),
+        output: &mut |_| {},
+    };
+    let error = build(request).unwrap_err();
+    assert!(error.to_string().contains("`cobol`"), "{error}");
+}
