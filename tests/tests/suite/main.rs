@@ -10,6 +10,7 @@ mod engine;
 mod examples;
 mod guests;
 mod postgres_driver;
+mod readme;
 mod sqlite_driver;
 mod support;
 mod tidy;
