@@ -70,6 +70,14 @@ impl Progress {
         }
     }
 
+    /// Says what the run waits for: even plain lines tell that before it is over.
+    fn pause(&self, state: &mut State, what: String) {
+        match self.report.showing() {
+            Showing::Live => self.activity(state, what),
+            _ => self.line(state, &what),
+        }
+    }
+
     fn finished(&self, state: &State, step: &StepReport) {
         let attempts = match step.attempts {
             1 => String::new(),
@@ -104,15 +112,10 @@ impl Progress {
             Event::Planned { .. } | Event::Preparing { .. } => {}
             Event::WaitingForLock { holder } => {
                 let by = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
-                let line = format!("Waiting for another run to finish{by} …");
-                if self.report.showing() == Showing::Live {
-                    self.activity(state, line);
-                } else {
-                    self.line(state, &line);
-                }
+                self.pause(state, format!("waiting for another run to finish{by} …"));
             }
             Event::Building { revision } => {
-                self.activity(state, format!("building {revision}"));
+                self.pause(state, format!("building {revision} …"));
             }
             Event::Compiler { line, .. } => {
                 if self.report.is_verbose() {

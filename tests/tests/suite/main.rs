@@ -6,6 +6,7 @@
 )]
 
 mod build_rust;
+mod cli;
 mod engine;
 mod examples;
 mod guests;
