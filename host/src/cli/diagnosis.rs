@@ -132,8 +132,8 @@ impl Diagnosis {
             ),
             cause => Self::chain(cause),
         };
-        let hint = run_hint(failure);
-        diagnosis.hint = hint.or(diagnosis.hint);
+        // What the database or the migration itself advises is closer to the matter.
+        diagnosis.hint = diagnosis.hint.or_else(|| run_hint(failure));
         diagnosis.state = state(failure);
         diagnosis
     }
@@ -316,11 +316,22 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
             "run `whimbrel build`, review the change of whimbrel.lock, and commit it"
         }
         Cause::Cancelled => "run the same command again to go on",
+        Cause::Migration { .. } if matches!(failure.aftermath, Aftermath::Partial(_)) => {
+            UNFINISHED_HINT
+        }
+        Cause::Migration {
+            source: MigrationError::Statement { .. } | MigrationError::Script { .. },
+            ..
+        } => "correct it and run the same command again",
         Cause::Database(error) => return driver_hint(error),
         _ => return None,
     };
     Some(text.to_owned())
 }
+
+/// After a migration without a transaction that did not come to its end.
+const UNFINISHED_HINT: &str = "see what it left behind (for example an invalid index), bring the schema in order, \
+                               then say what is applied with `whimbrel stamp`";
 
 fn inconsistency_hint(found: &[Inconsistency]) -> &'static str {
     let is_changed = |one: &Inconsistency| matches!(one, Inconsistency::Changed { .. });
@@ -329,7 +340,6 @@ fn inconsistency_hint(found: &[Inconsistency]) -> &'static str {
          (`whimbrel revision`); if the database has the change already, accept it with `whimbrel stamp` and what \
          `whimbrel current` shows"
     } else {
-        "see what it left behind (for example an invalid index), bring the schema in order, then say what is \
-         applied with `whimbrel stamp`"
+        UNFINISHED_HINT
     }
 }

@@ -21,7 +21,7 @@ use super::report::{self, Format, Report, Verdict};
 #[derive(Debug, clap::Args)]
 pub(crate) struct UpgradeArgs {
     /// Where to: a revision, `head`, `heads` or `+N`
-    #[arg(default_value = "head")]
+    #[arg(default_value = "head", allow_negative_numbers = true)]
     target: String,
     /// Build nothing, and refuse what whimbrel.lock does not pin
     #[arg(long)]

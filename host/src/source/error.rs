@@ -26,6 +26,9 @@ pub enum Problem {
     /// The file system refuses.
     #[error("cannot be read")]
     Unreadable(#[source] io::Error),
+    /// The folder of the migrations is not there.
+    #[error("does not exist; make it, or say in whimbrel.toml where the `migrations` are")]
+    NoFolder,
     /// The path leads out of the project: it is absolute, climbs up by `..`, or follows a symbolic link.
     #[error("leads out of the project's folder")]
     Outside,

@@ -1,5 +1,6 @@
 //! From a folder to its migrations.
 
+use std::io::{self, ErrorKind};
 use std::num::NonZero;
 use std::sync::Arc;
 use std::thread;
@@ -30,8 +31,14 @@ impl Migrations {
     /// # Errors
     /// Everything that is wrong with any of them.
     pub fn read(files: Arc<dyn Files>, folder: &Utf8Path) -> Result<Self, SourceErrors> {
-        let candidates = candidates(files.as_ref(), folder)
-            .map_err(|error| SourceErrors(vec![SourceError::io(folder, error)]))?;
+        let candidates = candidates(files.as_ref(), folder).map_err(|error| {
+            let error = if error.kind() == ErrorKind::NotFound {
+                SourceError::new(folder, Problem::NoFolder)
+            } else {
+                SourceError::io(folder, error)
+            };
+            SourceErrors(vec![error])
+        })?;
         let mut revisions = Vec::with_capacity(candidates.len());
         let mut errors = Vec::new();
         for outcome in read_all(&files, &candidates) {
@@ -48,7 +55,7 @@ impl Migrations {
     }
 }
 
-fn candidates(files: &dyn Files, folder: &Utf8Path) -> std::io::Result<Vec<Candidate>> {
+fn candidates(files: &dyn Files, folder: &Utf8Path) -> io::Result<Vec<Candidate>> {
     let mut entries = files.list(folder)?;
     entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
     let visible = entries
@@ -117,7 +124,7 @@ fn read_folder(files: &Arc<dyn Files>, folder: &Utf8Path) -> Outcome {
     let path = folder.join(MANIFEST_FILE);
     let content = match files.read(&path) {
         Ok(content) => content,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
             return if is_named_like_a_migration(folder) {
                 Err(vec![SourceError::new(folder, Problem::NoManifest)])
             } else {

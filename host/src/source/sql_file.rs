@@ -95,11 +95,14 @@ impl SqlFile {
         } = reader;
 
         let upgrades = |span: &Span| span.direction == Direction::Upgrade;
-        if !sections.iter().any(upgrades) {
+        // A section that was misspelt may have been the upgrade.
+        if !sections.iter().any(upgrades) && !errors.iter().any(is_about_a_section) {
             errors.push(SourceError::new(path, Problem::NoUpgrade));
         }
         let name = path.file_stem().unwrap_or_default();
-        match declaration.check(path, name, Kind::Sql, &mut errors) {
+        let revision = declaration.check(path, name, Kind::Sql, &mut errors);
+        errors.sort_by_key(|error| error.line);
+        match revision {
             Some(revision) if errors.is_empty() => {
                 let file = Self {
                     text,
@@ -111,6 +114,13 @@ impl SqlFile {
             _ => Err(errors),
         }
     }
+}
+
+fn is_about_a_section(error: &SourceError) -> bool {
+    matches!(
+        error.problem,
+        Problem::UnknownSection { .. } | Problem::UnknownDialect { .. }
+    )
 }
 
 /// The text of a file without a byte order mark and with `\n` for every line ending.

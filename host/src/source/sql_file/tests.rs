@@ -186,10 +186,10 @@ fn all_mistakes_of_a_file_are_told_at_once() {
     assert_eq!(
         errors(text),
         [
-            ":2: unknown key `revise`; did you mean `revises`?",
             ": has no `-- whimbrel:upgrade`; an empty section is fine",
-            ":3: created: `now` is not a time such as 2026-11-22T10:00:00Z",
             ": `id` is missing",
+            ":2: unknown key `revise`; did you mean `revises`?",
+            ":3: created: `now` is not a time such as 2026-11-22T10:00:00Z",
         ]
     );
 }
