@@ -78,7 +78,7 @@ impl History {
         }
     }
 
-    /// A version table without a ledger: another tool's, which is being taken over.
+    /// The version table alone; without a ledger it is another tool's, which is being taken over.
     async fn read_versions(&self, session: &mut dyn Session) -> Result<State, DriverError> {
         let sql = format!("SELECT version_num FROM {}", self.versions);
         match session.query(&sql, &[], ResultLimit::NONE).await {
@@ -93,6 +93,25 @@ impl History {
             Err(error) if error.is_undefined_table() => Ok(State::default()),
             Err(error) => Err(error),
         }
+    }
+
+    /// The version table's rows, read when no transaction that has changed them is open any more.
+    ///
+    /// # Errors
+    /// A database error; a lock timeout, where such a transaction does not come to its end.
+    pub async fn read_settled(
+        &self,
+        session: &mut dyn Session,
+    ) -> Result<Vec<String>, DriverError> {
+        session.begin().await?;
+        if self.dialect == Dialect::Postgresql {
+            // Writers hold a lock that this one waits for. SQLite has one writer, and that is us by now.
+            let lock = format!("LOCK TABLE {} IN SHARE MODE", self.versions);
+            session.run(&lock).await?;
+        }
+        let state = self.read_versions(session).await?;
+        session.rollback().await?;
+        Ok(state.rows)
     }
 
     /// Makes the tables where they are missing, in a transaction of its own.

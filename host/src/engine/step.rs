@@ -168,7 +168,11 @@ impl Engine {
         if written.is_err() {
             attempt.outcome = Outcome::Started;
         }
-        (session, written.map_err(|(cause, _)| partial(cause)))
+        let written = written.map_err(|(cause, aftermath)| match aftermath {
+            Aftermath::RolledBack(_) => partial(cause),
+            settled => (cause, settled),
+        });
+        (session, written)
     }
 
     /// Writes records in a transaction of their own.
@@ -228,13 +232,23 @@ impl Engine {
         Err((cause, aftermath))
     }
 
+    /// The version table's rows once the lost transaction has ended; none when that cannot be found out in time: the
+    /// server may be starting again, and what it was sent last may still be under way.
     async fn ask_again(&self) -> Option<Vec<String>> {
-        let mut session = self.driver.connect().await.ok()?;
-        self.history
-            .read(&mut *session)
-            .await
-            .ok()
-            .map(|state| state.rows)
+        let mut pause = self.patience.first_delay;
+        for _ in 1..self.patience.attempts {
+            if let Ok(rows) = self.settled_rows().await {
+                return Some(rows);
+            }
+            self.sleep(jittered(pause)).await.ok()?;
+            pause = (pause * 2).min(self.patience.longest_delay);
+        }
+        self.settled_rows().await.ok()
+    }
+
+    async fn settled_rows(&self) -> Result<Vec<String>, DriverError> {
+        let mut session = self.driver.connect().await?;
+        self.history.read_settled(&mut *session).await
     }
 
     /// Records a failure for good, as far as the database still listens; the failure itself is what counts.
