@@ -75,6 +75,13 @@ pub fn run(name: &str) -> Outcome {
             savepoint.rollback()?;
             cursor.next(1).map(|_| ())
         }
+        "cursor-dropped-twice" => {
+            let cursor = sql::open_cursor(&sql_text(), &[], TextForm::Cells)?;
+            // SAFETY: this is the misuse that the host must survive; the bindings own the handle once only.
+            drop(unsafe { Cursor::from_handle(cursor.handle()) });
+            drop(cursor);
+            Ok(())
+        }
         "cursor-zero" => {
             let cursor = sql::open_cursor(&sql_text(), &[], TextForm::Cells)?;
             cursor.next(0).map(|_| ())

@@ -1,11 +1,12 @@
 //! A guest that does what it must not. The parameter `behaviour` says what; the parameter `sql` is the statement of
-//! those that run one.
+//! those that run one; the statement of the parameter `first`, if there is one, runs before anything else, so that
+//! there is something to undo.
 
 mod behaviour;
 
 wit_bindgen::generate!({ path: "../../../wit", world: "migration" });
 
-use whimbrel::migrate::{context, log, types};
+use whimbrel::migrate::{context, log, sql, types};
 
 struct Adversary;
 
@@ -14,6 +15,9 @@ impl Guest for Adversary {
         std::panic::set_hook(Box::new(|panic| {
             log::write(log::Level::Error, &panic.to_string());
         }));
+        if let Some(first) = text("first") {
+            sql::execute(&first, &[])?;
+        }
         behaviour::run(&text("behaviour").unwrap_or_default())
     }
 
