@@ -4,11 +4,16 @@ mod postgres;
 mod sqlite;
 
 use std::collections::BTreeSet;
+use std::env;
 use std::panic::Location;
+use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
+use whimbrel_cluster::Cluster;
+
 use crate::Backend;
+use crate::backend::server_url;
 use crate::dump::Dump;
 
 use self::postgres::PostgresDatabase;
@@ -41,10 +46,30 @@ impl Database {
     /// A SQLite file in a folder of its own, not yet created.
     #[track_caller]
     pub fn sqlite() -> Self {
+        Self::sqlite_in(&env::temp_dir())
+    }
+
+    /// A SQLite file in a folder of its own, not yet created, in another folder.
+    #[track_caller]
+    pub fn sqlite_in(parent: &Path) -> Self {
         let name = claim_name(Location::caller());
         Self {
-            kind: Kind::Sqlite(SqliteDatabase::create()),
+            kind: Kind::Sqlite(SqliteDatabase::create(parent)),
             name,
+        }
+    }
+
+    /// A database on a cluster of the test's own, of a major version.
+    #[track_caller]
+    pub fn on(cluster: &Cluster, major: u32) -> impl Future<Output = Self> {
+        let name = claim_name(Location::caller());
+        let server = cluster.url("postgres");
+        async move {
+            let database = PostgresDatabase::create(server, major, &name).await;
+            Self {
+                kind: Kind::Postgres(database),
+                name,
+            }
         }
     }
 
@@ -54,9 +79,9 @@ impl Database {
         let name = claim_name(Location::caller());
         async move {
             let kind = match backend {
-                Backend::Sqlite => Kind::Sqlite(SqliteDatabase::create()),
+                Backend::Sqlite => Kind::Sqlite(SqliteDatabase::create(&env::temp_dir())),
                 Backend::Postgres(major) => {
-                    Kind::Postgres(PostgresDatabase::create(major, &name).await)
+                    Kind::Postgres(PostgresDatabase::create(server_url(major), major, &name).await)
                 }
             };
             Self { name, kind }

@@ -5,6 +5,7 @@ use std::env;
 use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
 use camino::{Utf8DirEntry, Utf8Path, Utf8PathBuf};
@@ -28,9 +29,14 @@ pub struct Project {
 impl Project {
     /// An empty folder.
     pub fn empty() -> Self {
+        Self::in_folder(&env::temp_dir())
+    }
+
+    /// An empty folder in another one.
+    pub fn in_folder(parent: &Path) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("whimbrel-project-")
-            .tempdir()
+            .tempdir_in(parent)
             .expect("a temporary folder can be created");
         Self {
             folder,

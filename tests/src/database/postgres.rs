@@ -5,7 +5,6 @@ use std::thread;
 use tokio_postgres::{Client, NoTls, SimpleQueryMessage};
 
 use super::Row;
-use crate::backend::server_url;
 
 #[derive(Debug)]
 pub(super) struct PostgresDatabase {
@@ -16,9 +15,8 @@ pub(super) struct PostgresDatabase {
 }
 
 impl PostgresDatabase {
-    /// Creates the database, after dropping one of that name which an earlier run left.
-    pub(super) async fn create(major: u32, name: &str) -> Self {
-        let server = server_url(major);
+    /// Creates the database on a server, after dropping one of that name which an earlier run left.
+    pub(super) async fn create(server: String, major: u32, name: &str) -> Self {
         let maintenance = connect(&server).await;
         drop_database(&maintenance, name).await;
         run(

@@ -1,6 +1,6 @@
 //! A SQLite file.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
@@ -14,10 +14,10 @@ pub(super) struct SqliteDatabase {
 }
 
 impl SqliteDatabase {
-    pub(super) fn create() -> Self {
+    pub(super) fn create(parent: &Path) -> Self {
         let folder = tempfile::Builder::new()
             .prefix("whimbrel-sqlite-")
-            .tempdir()
+            .tempdir_in(parent)
             .expect("a temporary folder can be created");
         Self { folder }
     }

@@ -1,169 +1,18 @@
 //! The engine on every database: what is applied is applied whole, and what fails leaves a state that is named.
 
-use std::collections::BTreeMap;
-use std::io;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use camino::Utf8Path;
-use whimbrel::config::VersionTable;
-use whimbrel::driver::{Driver, Holder, LockAttempt, Settings};
-use whimbrel::engine::{Aftermath, Cause, Engine, Inconsistency, Patience, RunFailure};
-use whimbrel::event::{Event, Observer, RunReport};
+use whimbrel::driver::{Holder, LockAttempt};
+use whimbrel::engine::{Aftermath, Cause, Engine, Inconsistency};
+use whimbrel::event::{Event, Observer};
 use whimbrel::migration::Cancel;
-use whimbrel::project::{Pinning, Project, RunOptions};
-use whimbrel::revision::{Direction, RevisionId};
-use whimbrel::source::{Entry, EntryKind, Files};
+use whimbrel::project::RunOptions;
 use whimbrel_tests::{Backend, Database, on_every_database};
 
-/// A folder of SQL migrations that exists in memory alone.
-#[derive(Default)]
-struct Folder(BTreeMap<String, Vec<u8>>);
-
-impl Folder {
-    fn with(mut self, id: &str, header: &str, upgrade: &str, downgrade: Option<&str>) -> Self {
-        let mut text = format!(
-            "-- whimbrel:migration\n-- id: {id}\n{header}-- message: {id}\n-- whimbrel:upgrade\n{upgrade}\n"
-        );
-        if let Some(downgrade) = downgrade {
-            text.push_str(&format!("-- whimbrel:downgrade\n{downgrade}\n"));
-        }
-        self.0.insert(format!("{id}_test.sql"), text.into_bytes());
-        self
-    }
-
-    /// A migration that makes a table of its own name and drops it again.
-    fn table(self, id: &str, revises: &str) -> Self {
-        let header = if revises.is_empty() {
-            String::new()
-        } else {
-            format!("-- revises: {revises}\n")
-        };
-        self.with(
-            id,
-            &header,
-            &format!("CREATE TABLE t_{id} (n integer);"),
-            Some(&format!("DROP TABLE t_{id};")),
-        )
-    }
-}
-
-impl Files for Folder {
-    fn list(&self, _folder: &Utf8Path) -> io::Result<Vec<Entry>> {
-        Ok(self
-            .0
-            .keys()
-            .map(|name| Entry {
-                name: name.clone(),
-                kind: EntryKind::File,
-            })
-            .collect())
-    }
-
-    fn read(&self, path: &Utf8Path) -> io::Result<Vec<u8>> {
-        let name = path.file_name().unwrap_or_default();
-        self.0
-            .get(name)
-            .cloned()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
-    }
-
-    fn exists(&self, path: &Utf8Path) -> bool {
-        self.0.contains_key(path.file_name().unwrap_or_default())
-    }
-}
-
-fn driver(db: &Database) -> Arc<dyn Driver> {
-    let settings = Settings {
-        lock_timeout: Duration::from_millis(200),
-        version_table: VersionTable::default().to_string(),
-    };
-    whimbrel::driver::open(&db.url(), Utf8Path::new("."), &settings).unwrap()
-}
-
-fn patience() -> Patience {
-    Patience {
-        lock_wait: Duration::from_secs(20),
-        attempts: 3,
-        first_delay: Duration::from_millis(50),
-        longest_delay: Duration::from_millis(100),
-    }
-}
-
-fn engine_with(db: &Database, folder: Folder, options: RunOptions) -> Engine {
-    let project = Arc::new(Project::read(Arc::new(folder), Utf8Path::new("migrations")).unwrap());
-    project.engine(driver(db), &VersionTable::default(), options)
-}
-
-fn engine(db: &Database, folder: Folder) -> Engine {
-    engine_with(
-        db,
-        folder,
-        RunOptions {
-            patience: patience(),
-            pinning: Pinning::AsIs,
-            ..RunOptions::default()
-        },
-    )
-}
-
-async fn up(engine: &Engine, target: &str) -> Result<RunReport, RunFailure> {
-    engine
-        .run(&target.parse().unwrap(), Direction::Upgrade)
-        .await
-}
-
-async fn down(engine: &Engine, target: &str) -> Result<RunReport, RunFailure> {
-    engine
-        .run(&target.parse().unwrap(), Direction::Downgrade)
-        .await
-}
-
-async fn versions(db: &Database) -> Vec<String> {
-    db.column("SELECT version_num FROM whimbrel_version ORDER BY 1")
-        .await
-}
-
-async fn ledger(db: &Database) -> Vec<String> {
-    db.column("SELECT revision || ' ' || action || ' ' || outcome FROM whimbrel_ledger ORDER BY id")
-        .await
-}
-
-async fn tables(db: &Database) -> Vec<String> {
-    let sql = match db.backend() {
-        Backend::Sqlite => {
-            "SELECT name FROM sqlite_master WHERE name LIKE 't\\_%' ESCAPE '\\' AND type = 'table' ORDER BY 1"
-        }
-        Backend::Postgres(_) => {
-            "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 't\\_%' ORDER BY 1"
-        }
-    };
-    db.column(sql).await
-}
-
-fn id(name: &str) -> RevisionId {
-    RevisionId::new(name).unwrap()
-}
-
-/// Makes the ledger refuse every new row of a step that is done.
-fn refuse_records(backend: Backend) -> [&'static str; 1] {
-    match backend {
-        Backend::Sqlite => [
-            "CREATE TRIGGER refuse BEFORE INSERT ON whimbrel_ledger WHEN NEW.outcome = 'done' \
-             BEGIN SELECT RAISE(ABORT, 'the ledger is closed'); END",
-        ],
-        Backend::Postgres(_) => [
-            "ALTER TABLE whimbrel_ledger ADD CONSTRAINT refuse CHECK (outcome <> 'done') NOT VALID",
-        ],
-    }
-}
-
-fn accept_records(backend: Backend) -> [&'static str; 1] {
-    match backend {
-        Backend::Sqlite => ["DROP TRIGGER refuse"],
-        Backend::Postgres(_) => ["ALTER TABLE whimbrel_ledger DROP CONSTRAINT refuse"],
-    }
-}
+use crate::staging::{
+    Folder, down, driver, engine, engine_with, id, ledger, patience, tables, three, up, versions,
+};
 
 /// Remembers that a run had to wait.
 #[derive(Default)]
@@ -210,13 +59,6 @@ impl Blocker {
             Self::Postgres(client) => client.batch_execute("ROLLBACK").await.unwrap(),
         }
     }
-}
-
-fn three() -> Folder {
-    Folder::default()
-        .table("a", "")
-        .table("b", "a")
-        .table("c", "b")
 }
 
 on_every_database! {
@@ -269,22 +111,6 @@ on_every_database! {
         let mended = three().table("d", "c").table("e", "d");
         assert_eq!(up(&engine(&db, mended), "head").await.unwrap().steps.len(), 2);
         assert_eq!(versions(&db).await, ["e"]);
-    }
-
-    async fn a_migration_that_cannot_be_recorded_is_undone(db: Database) {
-        up(&engine(&db, three()), "a").await.unwrap();
-        for sql in refuse_records(db.backend()) {
-            db.execute(sql).await;
-        }
-        let failure = up(&engine(&db, three()), "head").await.unwrap_err();
-        assert!(matches!(*failure.cause, Cause::Record { .. }), "{failure:?}");
-        assert_eq!(tables(&db).await, ["t_a"]);
-        assert_eq!(versions(&db).await, ["a"]);
-        for sql in accept_records(db.backend()) {
-            db.execute(sql).await;
-        }
-        up(&engine(&db, three()), "head").await.unwrap();
-        assert_eq!(versions(&db).await, ["c"]);
     }
 
     async fn a_run_gives_up_on_a_lock_that_another_keeps(db: Database) {

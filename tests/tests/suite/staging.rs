@@ -1,0 +1,227 @@
+//! Engines over migrations that exist in memory alone, and what they leave in a database.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use camino::{Utf8Path, Utf8PathBuf};
+use whimbrel::config::VersionTable;
+use whimbrel::driver::{Driver, Settings};
+use whimbrel::engine::{Engine, Patience, RunFailure};
+use whimbrel::event::RunReport;
+use whimbrel::project::{Pinning, Project, RunOptions};
+use whimbrel::revision::{Direction, RevisionId};
+use whimbrel::source::{Entry, EntryKind, Files};
+use whimbrel_tests::{Backend, Database, guest};
+
+/// A folder of migrations.
+#[derive(Default)]
+pub(crate) struct Folder(BTreeMap<Utf8PathBuf, Vec<u8>>);
+
+impl Folder {
+    /// A SQL migration.
+    pub(crate) fn with(
+        mut self,
+        id: &str,
+        header: &str,
+        upgrade: &str,
+        downgrade: Option<&str>,
+    ) -> Self {
+        let mut text = format!(
+            "-- whimbrel:migration\n-- id: {id}\n{header}-- message: {id}\n-- whimbrel:upgrade\n{upgrade}\n"
+        );
+        if let Some(downgrade) = downgrade {
+            text.push_str(&format!("-- whimbrel:downgrade\n{downgrade}\n"));
+        }
+        self.0
+            .insert(format!("migrations/{id}_test.sql").into(), text.into());
+        self
+    }
+
+    /// A migration that makes a table of its own name and drops it again.
+    pub(crate) fn table(self, id: &str, revises: &str) -> Self {
+        let header = if revises.is_empty() {
+            String::new()
+        } else {
+            format!("-- revises: {revises}\n")
+        };
+        self.with(
+            id,
+            &header,
+            &format!("CREATE TABLE t_{id} (n integer);"),
+            Some(&format!("DROP TABLE t_{id};")),
+        )
+    }
+
+    /// A component migration: the test guest `component`, and more of its manifest.
+    pub(crate) fn component(
+        self,
+        id: &str,
+        revises: &str,
+        component: &str,
+        manifest: &str,
+    ) -> Self {
+        self.component_from(id, revises, &guest(component), manifest)
+    }
+
+    /// A component migration whose component is in a file.
+    pub(crate) fn component_from(
+        mut self,
+        id: &str,
+        revises: &str,
+        component: &Utf8Path,
+        manifest: &str,
+    ) -> Self {
+        let folder = Utf8PathBuf::from(format!("migrations/{id}_test"));
+        let manifest = format!(
+            "id = \"{id}\"\nrevises = [{}]\nmessage = \"{id}\"\n{manifest}",
+            quoted(revises)
+        );
+        self.0
+            .insert(folder.join("migration.toml"), manifest.into());
+        let bytes = std::fs::read(component).unwrap();
+        self.0.insert(folder.join("migration.wasm"), bytes);
+        self
+    }
+}
+
+fn quoted(name: &str) -> String {
+    if name.is_empty() {
+        String::new()
+    } else {
+        format!("\"{name}\"")
+    }
+}
+
+impl Files for Folder {
+    fn list(&self, folder: &Utf8Path) -> io::Result<Vec<Entry>> {
+        let below = |path: &'_ Utf8Path| {
+            let inner = path.strip_prefix(folder).ok()?;
+            let name = inner.components().next()?.to_string();
+            Some((name.clone(), inner.as_str() == name))
+        };
+        let names: BTreeSet<(String, bool)> =
+            self.0.keys().filter_map(|path| below(path)).collect();
+        Ok(names
+            .into_iter()
+            .map(|(name, is_file)| Entry {
+                name,
+                kind: if is_file {
+                    EntryKind::File
+                } else {
+                    EntryKind::Folder
+                },
+            })
+            .collect())
+    }
+
+    fn read(&self, path: &Utf8Path) -> io::Result<Vec<u8>> {
+        self.0
+            .get(path)
+            .cloned()
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    fn exists(&self, path: &Utf8Path) -> bool {
+        self.0.keys().any(|file| file.starts_with(path))
+    }
+}
+
+/// Three migrations in a line, each with a table of its own.
+pub(crate) fn three() -> Folder {
+    Folder::default()
+        .table("a", "")
+        .table("b", "a")
+        .table("c", "b")
+}
+
+/// A driver for a test's database.
+pub(crate) fn driver(db: &Database) -> Arc<dyn Driver> {
+    driver_for(&db.url())
+}
+
+/// A driver for a database.
+pub(crate) fn driver_for(url: &str) -> Arc<dyn Driver> {
+    let settings = Settings {
+        lock_timeout: Duration::from_millis(200),
+        version_table: VersionTable::default().to_string(),
+    };
+    whimbrel::driver::open(url, Utf8Path::new("."), &settings).unwrap()
+}
+
+/// Enough for a busy machine, and little enough for a test.
+pub(crate) fn patience() -> Patience {
+    Patience {
+        lock_wait: Duration::from_secs(20),
+        attempts: 3,
+        first_delay: Duration::from_millis(50),
+        longest_delay: Duration::from_millis(100),
+    }
+}
+
+/// An engine on a test's database.
+pub(crate) fn engine(db: &Database, folder: Folder) -> Engine {
+    engine_over(driver(db), folder)
+}
+
+/// An engine on a test's database, its run done as `options` say.
+pub(crate) fn engine_with(db: &Database, folder: Folder, options: RunOptions) -> Engine {
+    make(driver(db), folder, options)
+}
+
+/// An engine that reaches its database by a driver.
+pub(crate) fn engine_over(driver: Arc<dyn Driver>, folder: Folder) -> Engine {
+    let options = RunOptions {
+        patience: patience(),
+        pinning: Pinning::AsIs,
+        ..RunOptions::default()
+    };
+    make(driver, folder, options)
+}
+
+fn make(driver: Arc<dyn Driver>, folder: Folder, options: RunOptions) -> Engine {
+    let project = Arc::new(Project::read(Arc::new(folder), Utf8Path::new("migrations")).unwrap());
+    project.engine(driver, &VersionTable::default(), options)
+}
+
+pub(crate) async fn up(engine: &Engine, target: &str) -> Result<RunReport, RunFailure> {
+    engine
+        .run(&target.parse().unwrap(), Direction::Upgrade)
+        .await
+}
+
+pub(crate) async fn down(engine: &Engine, target: &str) -> Result<RunReport, RunFailure> {
+    engine
+        .run(&target.parse().unwrap(), Direction::Downgrade)
+        .await
+}
+
+pub(crate) fn id(name: &str) -> RevisionId {
+    RevisionId::new(name).unwrap()
+}
+
+/// The rows of the version table.
+pub(crate) async fn versions(db: &Database) -> Vec<String> {
+    db.column("SELECT version_num FROM whimbrel_version ORDER BY 1")
+        .await
+}
+
+/// Revision, action and outcome of each row of the ledger.
+pub(crate) async fn ledger(db: &Database) -> Vec<String> {
+    db.column("SELECT revision || ' ' || action || ' ' || outcome FROM whimbrel_ledger ORDER BY id")
+        .await
+}
+
+/// The tables that migrations made.
+pub(crate) async fn tables(db: &Database) -> Vec<String> {
+    let sql = match db.backend() {
+        Backend::Sqlite => {
+            "SELECT name FROM sqlite_master WHERE name LIKE 't\\_%' ESCAPE '\\' AND type = 'table' ORDER BY 1"
+        }
+        Backend::Postgres(_) => {
+            "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 't\\_%' ORDER BY 1"
+        }
+    };
+    db.column(sql).await
+}
