@@ -60,6 +60,8 @@ pub(crate) fn nearest<'a>(
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
 
     #[derive(Debug, serde::Deserialize)]

@@ -44,7 +44,7 @@ impl Diagnosis {
                 errors.0.iter().map(ToString::to_string),
             ),
             Failure::Run(failure) => Self::of_run(failure),
-            Failure::Build(failure) => Self::chain(failure).hinted(build_hint(failure)),
+            Failure::Build(failure) => Self::chain(failure.as_ref()).hinted(build_hint(failure)),
             Failure::Config(error) => Self::chain(error).hinted(config_hint(error)),
             Failure::Target(error) => Self::chain(error).hinted(target_hint(error)),
             Failure::Driver(error) => Self::chain(error).hinted(driver_hint(error)),

@@ -29,7 +29,7 @@ pub(crate) enum Failure {
     #[error(transparent)]
     Run(#[from] RunFailure),
     #[error(transparent)]
-    Build(#[from] BuildFailure),
+    Build(Box<BuildFailure>),
     #[error(transparent)]
     Lock(#[from] LockFileError),
     #[error(transparent)]
@@ -45,6 +45,12 @@ pub(crate) enum Failure {
     /// Ctrl-C cannot be listened to.
     #[error("cannot listen to Ctrl-C")]
     Signals(#[from] ctrlc::Error),
+}
+
+impl From<BuildFailure> for Failure {
+    fn from(failure: BuildFailure) -> Self {
+        Self::Build(Box::new(failure))
+    }
 }
 
 impl From<ProjectError> for Failure {

@@ -228,6 +228,8 @@ impl PinEntry {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
     use super::*;
 
     fn pin(content: &str, source: Option<&str>) -> Pin {

@@ -95,6 +95,8 @@ fn write_sorted(value: &Value, text: &mut String) {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "a test may panic")]
+
     use serde_json::json;
 
     use super::*;
