@@ -46,6 +46,8 @@ pub enum Event<'a> {
         revision: &'a RevisionId,
         /// The size of the component.
         bytes: usize,
+        /// The interfaces that it imports.
+        imports: &'a [String],
     },
     /// A step begins.
     StepStarted {

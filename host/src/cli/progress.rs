@@ -122,7 +122,11 @@ impl Progress {
                     self.line(state, &format!("  {}", line.dimmed()));
                 }
             }
-            Event::Built { revision, bytes } => {
+            Event::Built {
+                revision,
+                bytes,
+                imports,
+            } => {
                 let size = format!("({:.1} KB)", *bytes as f64 / 1000.0);
                 let line = format!(
                     "{} {}  {}",
@@ -131,6 +135,10 @@ impl Progress {
                     size.dimmed()
                 );
                 self.line(state, &line);
+                self.line(
+                    state,
+                    &format!("  imports {}", imports.join(", ")).dimmed().to_string(),
+                );
             }
             Event::StepStarted {
                 number,

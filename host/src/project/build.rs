@@ -233,6 +233,7 @@ fn build_one(
     observer.event(&Event::Built {
         revision,
         bytes: built.component.len(),
+        imports: &built.imports,
     });
     Ok(Built {
         revision: revision.clone(),
