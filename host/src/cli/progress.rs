@@ -137,7 +137,9 @@ impl Progress {
                 self.line(state, &line);
                 self.line(
                     state,
-                    &format!("  imports {}", imports.join(", ")).dimmed().to_string(),
+                    &format!("  imports {}", imports.join(", "))
+                        .dimmed()
+                        .to_string(),
                 );
             }
             Event::StepStarted {
