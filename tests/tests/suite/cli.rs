@@ -68,7 +68,9 @@ fn colours_are_for_terminals_unless_told_otherwise() {
     assert!(forced.stdout.contains(escape));
     let terminal = project.run_on_terminal(["heads"]).succeeds();
     assert!(terminal.stdout.contains(escape));
-    let refused = project.run_on_terminal(["heads", "--color", "never"]).succeeds();
+    let refused = project
+        .run_on_terminal(["heads", "--color", "never"])
+        .succeeds();
     assert!(!refused.stdout.contains(escape));
     let no_color = project.variable("NO_COLOR", "1");
     let refused = no_color.run_on_terminal(["heads"]).succeeds();
@@ -89,7 +91,11 @@ fn plain_lines_replace_the_display_where_asked_for() {
         .run_on_terminal(["upgrade", "--no-progress", "--color", "never"])
         .succeeds();
     assert!(!outcome.stdout.contains('\u{1b}'), "{}", outcome.stdout);
-    assert!(outcome.stdout.contains("upgrade bb02 test"), "{}", outcome.stdout);
+    assert!(
+        outcome.stdout.contains("upgrade bb02 test"),
+        "{}",
+        outcome.stdout
+    );
 }
 
 #[test]
@@ -98,7 +104,11 @@ fn quiet_prints_errors_only() {
     let outcome = project.run(["-q", "upgrade"]).succeeds();
     assert_eq!((outcome.stdout.as_str(), outcome.stderr.as_str()), ("", ""));
     let outcome = project.run(["-q", "upgrade", "zz"]).exits_with(2);
-    assert!(outcome.stderr.starts_with("Error: no revision is called `zz`"));
+    assert!(
+        outcome
+            .stderr
+            .starts_with("Error: no revision is called `zz`")
+    );
 }
 
 #[test]
@@ -106,9 +116,16 @@ fn stdout_carries_json_alone() {
     let project = project_with_two();
     let events = project.run(["--json", "upgrade"]).succeeds();
     assert_eq!(events.stderr, "");
-    let names: Vec<_> = events.events().iter().map(|event| event["event"].clone()).collect();
+    let names: Vec<_> = events
+        .events()
+        .iter()
+        .map(|event| event["event"].clone())
+        .collect();
     assert_eq!(names.last().unwrap(), "run-finished");
-    assert_eq!(names.iter().filter(|name| *name == "step-finished").count(), 2);
+    assert_eq!(
+        names.iter().filter(|name| *name == "step-finished").count(),
+        2
+    );
     let failed = project.run(["--json", "upgrade", "zz"]).exits_with(2);
     assert_eq!(failed.events()[0]["event"], "run-failed");
     assert!(failed.stderr.starts_with("Error: "));
@@ -119,7 +136,10 @@ fn a_closed_pipe_is_no_failure() {
     let project = project_with_two();
     let outcome = project
         .tool("bash")
-        .args(["-c", "set -o pipefail; whimbrel completions zsh | head -n 1"])
+        .args([
+            "-c",
+            "set -o pipefail; whimbrel completions zsh | head -n 1",
+        ])
         .output()
         .unwrap();
     assert!(outcome.status.success(), "{outcome:?}");
@@ -146,7 +166,9 @@ fn ctrl_c_rolls_back_says_so_and_exits() {
     run.interrupt();
     let outcome = run.wait().exits_with(130);
     assert!(
-        outcome.stderr.contains("2 of 3 applied; cc03 rolled back; nothing else changed."),
+        outcome
+            .stderr
+            .contains("2 of 3 applied; cc03 rolled back; nothing else changed."),
         "{}",
         outcome.stderr
     );
