@@ -35,6 +35,9 @@ pub(crate) struct Options {
     /// How often each long measurement is taken; quick ones are taken ten times as often.
     #[arg(long, default_value_t = 5)]
     rounds: usize,
+    /// Measures this `whimbrel` instead of a fresh release build.
+    #[arg(long)]
+    program: Option<PathBuf>,
 }
 
 /// One line of questions to Whimbrel's speed.
@@ -93,17 +96,22 @@ pub(crate) fn run_benches(options: &Options) -> Result<()> {
 
 impl Bed {
     fn prepare(options: &Options) -> Result<Self> {
-        run(cargo().args([
-            "build",
-            "--release",
-            "--package=whimbrel",
-            "--package=native-fill",
-        ]))?;
+        let programs = target_folder().join("release");
+        let mut build = cargo();
+        build.args(["build", "--release", "--package=native-fill"]);
+        let whimbrel = match &options.program {
+            Some(program) => fs::canonicalize(program)
+                .with_context(|| format!("there is no {}", program.display()))?,
+            None => {
+                build.arg("--package=whimbrel");
+                programs.join("whimbrel")
+            }
+        };
+        run(&mut build)?;
         let folder = target_folder().join("bench");
         empty(&folder)?;
-        let programs = target_folder().join("release");
         Ok(Self {
-            whimbrel: programs.join("whimbrel"),
+            whimbrel,
             native_fill: programs.join("native-fill"),
             folder,
             server: BenchServer::start()?,

