@@ -1,6 +1,9 @@
 //! The command line: transcripts in `cli/*.md`, and what a transcript cannot show.
 
-use whimbrel_tests::{Backend, Database, Project, follow, root};
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use whimbrel_tests::{Backend, Database, Project, follow, guest, root};
 
 /// Follows `cli/NAME.md` in a project of its own.
 fn transcript_in(name: &str, project: &Project) {
@@ -40,13 +43,27 @@ fn bad_sql_on_postgresql() {
 }
 
 #[test]
+fn rust() {
+    let project = Project::empty();
+    // The dependencies compile once for all tests.
+    let shared = guest("adversary").with_file_name("build");
+    fs::create_dir_all(&shared).unwrap();
+    fs::create_dir(project.path().join(".whimbrel")).unwrap();
+    symlink(shared, project.path().join(".whimbrel/target")).unwrap();
+    transcript_in("rust", &project);
+}
+
+#[test]
 fn every_transcript_is_followed() {
-    let source = std::fs::read_to_string(root().join("tests/tests/suite/cli.rs")).unwrap();
+    let source = fs::read_to_string(root().join("tests/tests/suite/cli.rs")).unwrap();
     let folder = root().join("tests/tests/suite/cli");
     for entry in folder.read_dir_utf8().unwrap() {
         let path = entry.unwrap().into_path();
         let name = path.file_stem().unwrap();
-        assert!(source.contains(name), "no test follows {path}");
+        assert!(
+            source.contains(&format!("{name}\n")) || source.contains(&format!("\"{name}\"")),
+            "no test follows {path}"
+        );
     }
 }
 
