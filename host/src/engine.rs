@@ -284,7 +284,7 @@ impl Run {
 fn load(revision: &RevisionId, source: MigrationError) -> Cause {
     Cause::Prepare(PrepareError::Load {
         revision: revision.clone(),
-        source,
+        source: Box::new(source),
     })
 }
 

@@ -216,4 +216,5 @@ fn text(value: Option<Value>) -> String {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

@@ -90,7 +90,7 @@ pub enum PrepareError {
         revision: RevisionId,
         /// Why.
         #[source]
-        source: MigrationError,
+        source: Box<MigrationError>,
     },
     /// It is not what was approved.
     #[error("revision {revision} may not run: {reason}")]

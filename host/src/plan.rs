@@ -228,4 +228,5 @@ pub fn stamped(graph: &Graph, targets: &[Position]) -> Vec<RevisionId> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

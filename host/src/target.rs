@@ -333,4 +333,5 @@ fn similar(graph: &Graph, name: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;

@@ -144,11 +144,7 @@ fn print_tables(database: &Connection) -> Result<()> {
 
 fn print_query(database: &Connection, sql: &str) -> Result<()> {
     let mut statement = database.prepare(sql)?;
-    let columns: Vec<String> = statement
-        .column_names()
-        .into_iter()
-        .map(str::to_owned)
-        .collect();
+    let columns: Vec<String> = statement.column_names().map(str::to_owned).collect();
     let names: Vec<&str> = columns.iter().map(String::as_str).collect();
     let rows = statement
         .query_map([], |row| {

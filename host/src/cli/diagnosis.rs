@@ -319,10 +319,14 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
         Cause::Migration { .. } if matches!(failure.aftermath, Aftermath::Partial(_)) => {
             UNFINISHED_HINT
         }
-        Cause::Migration {
-            source: MigrationError::Statement { .. } | MigrationError::Script { .. },
-            ..
-        } => "correct it and run the same command again",
+        Cause::Migration { source, .. }
+            if matches!(
+                **source,
+                MigrationError::Statement { .. } | MigrationError::Script { .. }
+            ) =>
+        {
+            "correct it and run the same command again"
+        }
         Cause::Database(error) => return driver_hint(error),
         _ => return None,
     };

@@ -81,18 +81,18 @@ pub enum Cause {
     #[error("{} of {} failed{}", step.direction, step.revision, tries(*attempts))]
     Migration {
         /// The step.
-        step: Step,
+        step: Box<Step>,
         /// How often it was tried.
         attempts: u32,
         /// Why.
         #[source]
-        source: MigrationError,
+        source: Box<MigrationError>,
     },
     /// A step worked but could not be recorded, and so was undone.
     #[error("{} of {} could not be recorded", step.direction, step.revision)]
     Record {
         /// The step.
-        step: Step,
+        step: Box<Step>,
         /// Why.
         #[source]
         source: DriverError,
@@ -104,7 +104,7 @@ pub enum Cause {
     )]
     VersionConflict {
         /// The step.
-        step: Step,
+        step: Box<Step>,
         /// How many rows the update of the version table touched.
         touched: u64,
     },
@@ -112,7 +112,7 @@ pub enum Cause {
     #[error("{} of {} could not be {}", step.direction, step.revision, stage)]
     Transaction {
         /// The step.
-        step: Step,
+        step: Box<Step>,
         /// `begun` or `committed`.
         stage: &'static str,
         /// Why.

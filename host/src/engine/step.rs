@@ -312,13 +312,13 @@ async fn write(session: &mut dyn Session, step: &Step, records: &[Statement]) ->
         .execute_all(records)
         .await
         .map_err(|source| Cause::Record {
-            step: step.clone(),
+            step: Box::new(step.clone()),
             source,
         })?;
     match touched.into_iter().find(|&rows| rows != 1) {
         None => Ok(()),
         Some(touched) => Err(Cause::VersionConflict {
-            step: step.clone(),
+            step: Box::new(step.clone()),
             touched,
         }),
     }
@@ -339,16 +339,16 @@ fn failed(step: &Step, source: MigrationError) -> Cause {
     match source {
         MigrationError::Cancelled => Cause::Cancelled,
         source => Cause::Migration {
-            step: step.clone(),
+            step: Box::new(step.clone()),
             attempts: 1,
-            source,
+            source: Box::new(source),
         },
     }
 }
 
 fn transaction(step: &Step, stage: &'static str, source: DriverError) -> Cause {
     Cause::Transaction {
-        step: step.clone(),
+        step: Box::new(step.clone()),
         stage,
         source,
     }

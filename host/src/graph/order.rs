@@ -86,10 +86,10 @@ pub(super) fn sort(revisions: &[Revision], links: &[Links]) -> Result<Vec<usize>
     };
     let mut needed_by = vec![Vec::new(); revisions.len()];
     let mut missing = vec![0usize; revisions.len()];
-    for index in 0..revisions.len() {
+    for (index, missing) in missing.iter_mut().enumerate() {
         for &needed in needs(index) {
             needed_by[needed].push(index);
-            missing[index] += 1;
+            *missing += 1;
         }
     }
     let rank = |index: usize| Reverse((revisions[index].created, &revisions[index].id, index));

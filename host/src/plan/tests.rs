@@ -18,7 +18,7 @@ fn steps(rows: &[&str], target: &str, direction: Direction) -> Result<String, Pl
     for step in &plan.steps {
         for row in &step.removes {
             let at = current.iter().position(|c| c == row.as_str());
-            current.remove(at.expect("a step removes only rows that are there"));
+            current.remove(at.unwrap());
         }
         current.extend(step.adds.iter().map(ToString::to_string));
         current.sort();

@@ -77,7 +77,7 @@ pub enum BuildFailure {
         folder: Utf8PathBuf,
         /// Why.
         #[source]
-        source: BuildError,
+        source: Box<BuildError>,
     },
     /// A component cannot be written.
     #[error("cannot write {path}")]
@@ -226,7 +226,7 @@ fn build_one(
     .map_err(|error| BuildFailure::Build {
         revision: revision.clone(),
         folder: component.folder().to_owned(),
-        source: error,
+        source: Box::new(error),
     })?;
     let path = component.path();
     write(root, &path, &built.component)?;

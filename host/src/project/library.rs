@@ -57,7 +57,7 @@ impl ProjectLibrary {
             .language
             .as_deref()
             .map_or(Wasi::Refused, Wasi::for_language);
-        let limits: Limits = manifest.limits.clone();
+        let limits: Limits = manifest.limits;
         let digest = component.digest()?;
         let component = Arc::clone(component);
         let read = move || {
@@ -136,7 +136,7 @@ impl Library for ProjectLibrary {
                     .component(component)
                     .map_err(|error| PrepareError::Load {
                         revision: revision.clone(),
-                        source: refused(error.to_string()),
+                        source: Box::new(refused(error.to_string())),
                     })?;
                 Ok((revision, loaded))
             })
@@ -148,7 +148,7 @@ impl Library for ProjectLibrary {
             .precompile(&loaded)
             .map_err(|(index, source)| PrepareError::Load {
                 revision: components[index].0.clone(),
-                source: *source,
+                source,
             })
     }
 

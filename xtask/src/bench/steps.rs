@@ -26,7 +26,11 @@ pub(super) fn program(bed: &Bed, report: &mut Report) -> Result<()> {
         command.arg("--version");
         time(command)
     };
-    let start = medians(&[bed.whimbrel.clone()], bed.rounds * QUICK, version)?;
+    let start = medians(
+        std::slice::from_ref(&bed.whimbrel),
+        bed.rounds * QUICK,
+        version,
+    )?;
     report.figure("`--version`", start[0].as_secs_f64() * 1e3, "ms", 5.0);
 
     let ours = Project::write(bed, Peer::whimbrel(bed))?;
