@@ -38,7 +38,7 @@ pub(crate) struct Global {
     /// When to use colours
     #[arg(
         long,
-        value_name = "WHEN",
+        value_name = "auto|always|never",
         global = true,
         default_value = "auto",
         hide_possible_values = true,

@@ -62,7 +62,7 @@ pub(crate) struct Report {
     showing: Showing,
 }
 
-/// What the run failed.
+/// The command did not do what it was asked for.
 const FAILED: u8 = 1;
 /// The command line or the settings make no sense.
 const USAGE: u8 = 2;

@@ -78,13 +78,29 @@ impl Files for Root {
     }
 
     fn read(&self, path: &Utf8Path) -> io::Result<Vec<u8>> {
-        let mut content = Vec::new();
-        self.dir().open(path)?.read_to_end(&mut content)?;
-        Ok(content)
+        read_file(&mut self.dir().open(path)?)
     }
 
     fn exists(&self, path: &Utf8Path) -> bool {
         self.dir().exists(path)
+    }
+}
+
+/// Reads a file to its end. Most are small, and are then read without asking for their size first.
+fn read_file(file: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut chunk = [0; 4096];
+    let mut content = Vec::new();
+    loop {
+        match file.read(&mut chunk) {
+            Ok(0) => return Ok(content),
+            Ok(read) => content.extend_from_slice(&chunk[..read]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        if content.len() >= chunk.len() {
+            file.read_to_end(&mut content)?;
+            return Ok(content);
+        }
     }
 }
 
