@@ -167,6 +167,12 @@ impl Diagnosis {
             MigrationError::Admission { reasons } => {
                 self.causes.extend(reasons.iter().cloned());
             }
+            MigrationError::Limit { what, .. } => {
+                self.add_cause(error.to_string());
+                self.hint = Some(format!(
+                    "where the work is worth it, set a higher `{what}` in [limits] of its migration.toml"
+                ));
+            }
             other => {
                 self.add_cause(other.to_string());
                 self.add_causes(other.source());

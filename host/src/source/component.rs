@@ -82,10 +82,12 @@ impl Component {
     fn read(&self) -> Result<Vec<u8>, SourceError> {
         let path = self.path();
         self.files.read(&path).map_err(|error| {
-            if error.kind() == io::ErrorKind::NotFound {
+            if error.kind() != io::ErrorKind::NotFound {
+                SourceError::io(path, error)
+            } else if self.is_built_here() {
                 SourceError::new(path, Problem::NotBuilt)
             } else {
-                SourceError::io(path, error)
+                SourceError::new(path, Problem::NoComponent)
             }
         })
     }

@@ -122,6 +122,11 @@ pub enum Problem {
     /// The component does not exist.
     #[error("has not been built; run `whimbrel build`")]
     NotBuilt,
+    /// The component does not exist, and nothing here builds it.
+    #[error(
+        "does not exist; `component` in migration.toml names it, and without `language` nothing builds it"
+    )]
+    NoComponent,
     /// The component changed after its digest was taken.
     #[error("changed while the run was going on")]
     Changed,

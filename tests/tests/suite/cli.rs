@@ -43,6 +43,13 @@ fn bad_sql_on_postgresql() {
 }
 
 #[test]
+fn a_guest_that_misbehaves() {
+    let project = Project::empty();
+    fs::copy(guest("adversary"), project.path().join("adversary.wasm")).unwrap();
+    transcript_in("guest", &project);
+}
+
+#[test]
 fn rust() {
     let project = Project::empty();
     // The dependencies compile once for all tests.

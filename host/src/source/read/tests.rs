@@ -210,7 +210,8 @@ fn what_leads_outside_is_an_error_that_names_the_path() {
 
 #[test]
 fn a_component_may_be_shared_but_not_from_outside() {
-    let manifest = |component: &str| format!("id = 'aa'\ncomponent = '{component}'");
+    let manifest =
+        |component: &str| format!("id = 'aa'\nlanguage = 'rust'\ncomponent = '{component}'");
     let read = |component: &str| {
         let sandbox = Sandbox::new()
             .write("components/shared.wasm", "bytes")
