@@ -9,7 +9,7 @@ mod report;
 mod server;
 mod steps;
 
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -71,6 +71,8 @@ struct Bed {
     migrations: usize,
     rows: usize,
     rounds: usize,
+    /// Two runs at once would measure each other, and share the folder.
+    _turn: File,
 }
 
 /// Measures, and prints the table of ratios.
@@ -109,6 +111,8 @@ impl Bed {
         };
         run(&mut build)?;
         let folder = target_folder().join("bench");
+        let turn = File::create(target_folder().join("bench.lock"))?;
+        turn.lock().context("cannot wait for another run")?;
         empty(&folder)?;
         Ok(Self {
             whimbrel,
@@ -118,6 +122,7 @@ impl Bed {
             migrations: options.migrations,
             rows: options.rows,
             rounds: options.rounds,
+            _turn: turn,
         })
     }
 }
