@@ -169,10 +169,7 @@ impl Unstable {
                 r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?( ?UTC|Z|[+-]\d\d:\d\d)?",
                 "TIMESTAMP",
             ),
-            (
-                r"\b(\d+ min )?\d+(\.\d+)? ?(µs|ms|s|min)\b",
-                "DURATION",
-            ),
+            (r"\b(\d+ min )?\d+(\.\d+)? ?(µs|ms|s|min)\b", "DURATION"),
             (r#""duration_us":\d+"#, r#""duration_us":DURATION"#),
             (r"\bprocess \d+ on [\w.-]+", "process PID on HOST"),
             // Columns are as wide as what stands in them.
