@@ -60,6 +60,16 @@ pub enum Authority {
     Guest,
 }
 
+/// When a commit must have reached the disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Durability {
+    /// Before [`Session::commit`] returns.
+    Now,
+    /// At the latest with the next commit that is durable. A server that goes down before may lose the transaction:
+    /// as a whole, and with all that was committed after it. A database without such commits makes it durable now.
+    Deferred,
+}
+
 /// How much of a result the host is willing to hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ResultLimit {
@@ -145,12 +155,12 @@ pub trait Session: Send {
     /// A database error; [`DriverError::Closed`].
     async fn begin(&mut self) -> Result<(), DriverError>;
 
-    /// Commits. When it returns `Ok` the transaction is durable.
+    /// Commits. When it returns `Ok` the transaction is in effect, and as durable as was asked for.
     ///
     /// # Errors
     /// A database error, after which the transaction is rolled back; [`DriverError::CommitUnknown`] when the
     /// connection broke before the answer came.
-    async fn commit(&mut self) -> Result<(), DriverError>;
+    async fn commit(&mut self, durability: Durability) -> Result<(), DriverError>;
 
     /// Rolls back whatever transaction is open; does nothing when none is.
     ///

@@ -8,16 +8,19 @@
 mod call;
 mod failure;
 mod lock;
+mod read_ahead;
 mod stamp;
 mod step;
+mod survival;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use failure::{Aftermath, Cause, Inconsistency, RunFailure};
+pub(crate) use read_ahead::ReadAhead;
 
 use crate::driver::{Dialect, Driver, Holder, RunLock, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
@@ -70,6 +73,8 @@ pub struct Engine {
     pub observer: Arc<dyn Observer>,
     /// What makes it stop.
     pub cancel: Cancel,
+    /// What was read before there was an engine; used once.
+    pub(crate) read_ahead: Mutex<Option<ReadAhead>>,
 }
 
 /// What one run knows of itself.
@@ -121,8 +126,7 @@ impl Engine {
     /// When the database cannot be read, or what it says and the files do not fit together.
     pub async fn plan(&self, target: &Target, direction: Direction) -> Result<Plan, RunFailure> {
         let plan = async {
-            let mut session = self.driver.connect().await?;
-            let state = self.history.read(&mut *session).await?;
+            let (_, state) = self.read_state().await?;
             self.plan_from(&state, target, direction)
         };
         plan.await.map_err(RunFailure::untouched)
@@ -133,11 +137,10 @@ impl Engine {
     /// # Errors
     /// When the database cannot be read.
     pub async fn state(&self) -> Result<State, RunFailure> {
-        let state = async {
-            let mut session = self.driver.connect().await?;
-            Ok(self.history.read(&mut *session).await?)
-        };
-        state.await.map_err(RunFailure::untouched)
+        match self.read_state().await {
+            Ok((_, state)) => Ok(state),
+            Err(error) => Err(RunFailure::untouched(error.into())),
+        }
     }
 
     async fn run_steps(
@@ -146,8 +149,7 @@ impl Engine {
         direction: Direction,
         progress: &mut Progress,
     ) -> Result<Vec<RevisionId>, (Cause, Aftermath)> {
-        let mut session = self.driver.connect().await.map_err(untouched)?;
-        let state = self.history.read(&mut *session).await.map_err(untouched)?;
+        let (session, state) = self.read_state().await.map_err(untouched)?;
         let plan = self
             .plan_from(&state, target, direction)
             .map_err(untouched)?;
@@ -187,9 +189,14 @@ impl Engine {
         progress.planned = plan.steps.len();
         let run = Run::new(self.driver.dialect());
         for step in &plan.steps {
-            let report;
-            (session, report) = self.step(&run, step, progress, session, lock).await;
-            progress.done.push(report?);
+            let result;
+            (session, result) = self.step(&run, step, progress, session, lock).await;
+            match result {
+                Ok(report) => progress.done.push(report),
+                Err(failed) => {
+                    return Err(self.make_sure(&mut *session, &plan, progress, failed).await);
+                }
+            }
         }
         Ok(plan.to)
     }

@@ -8,6 +8,7 @@ mod error;
 mod order;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub use error::{Edge, GraphError, GraphErrors};
 
@@ -26,7 +27,7 @@ impl Position {
 
 #[derive(Debug)]
 struct Node {
-    revision: Revision,
+    revision: Arc<Revision>,
     parents: Vec<Position>,
     children: Vec<Position>,
     /// Parents and dependencies, without repetition.
@@ -49,7 +50,10 @@ impl Graph {
     ///
     /// # Errors
     /// Every duplicate id or label, unknown or self reference, and cycle, in one [`GraphErrors`].
-    pub fn new(revisions: Vec<Revision>) -> Result<Self, GraphErrors> {
+    pub fn new(
+        revisions: impl IntoIterator<Item = impl Into<Arc<Revision>>>,
+    ) -> Result<Self, GraphErrors> {
+        let revisions: Vec<Arc<Revision>> = revisions.into_iter().map(Into::into).collect();
         let links = order::link(&revisions)?;
         let order = order::sort(&revisions, &links)?;
 
@@ -57,19 +61,15 @@ impl Graph {
         for (position, &input) in (0u32..).zip(&order) {
             place[input] = Position(position);
         }
-        let mut revisions: Vec<Option<Revision>> = revisions.into_iter().map(Some).collect();
         let mut nodes: Vec<Node> = Vec::with_capacity(order.len());
         for &input in &order {
-            let Some(revision) = revisions[input].take() else {
-                continue;
-            };
             let parents = places(&links[input].parents, &place);
             let mut needs = parents.clone();
             needs.extend(places(&links[input].dependencies, &place));
             needs.sort_unstable();
             needs.dedup();
             nodes.push(Node {
-                revision,
+                revision: Arc::clone(&revisions[input]),
                 parents,
                 children: Vec::new(),
                 needs,
@@ -120,7 +120,7 @@ impl Graph {
 
     /// All revisions, in order of application.
     pub fn revisions(&self) -> impl DoubleEndedIterator<Item = &Revision> {
-        self.nodes.iter().map(|node| &node.revision)
+        self.nodes.iter().map(|node| &*node.revision)
     }
 
     /// Where the revision with exactly this id is.

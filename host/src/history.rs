@@ -13,7 +13,7 @@ use jiff::Timestamp;
 pub use record::{Attempt, Outcome};
 
 use crate::config::VersionTable;
-use crate::driver::{Dialect, DriverError, ResultLimit, Session, Statement, Value};
+use crate::driver::{Dialect, DriverError, Durability, ResultLimit, Session, Statement, Value};
 use crate::plan::Step;
 use crate::revision::RevisionId;
 
@@ -44,7 +44,7 @@ pub struct LastEntry {
     pub action: String,
     /// The SHA-256 of what ran.
     pub digest: String,
-    /// When it started.
+    /// When it started, if it did not come to its end.
     pub started: Option<Timestamp>,
 }
 
@@ -95,7 +95,8 @@ impl History {
         }
     }
 
-    /// The version table's rows, read when no transaction that has changed them is open any more.
+    /// The version table's rows, read when no transaction that has changed them is open any more, and durable when
+    /// this returns.
     ///
     /// # Errors
     /// A database error; a lock timeout, where such a transaction does not come to its end.
@@ -110,8 +111,31 @@ impl History {
             session.run(&lock).await?;
         }
         let state = self.read_versions(session).await?;
-        session.rollback().await?;
+        self.flush_and_commit(session).await?;
         Ok(state.rows)
+    }
+
+    /// Waits until all that was committed is durable.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn flush(&self, session: &mut dyn Session) -> Result<(), DriverError> {
+        session.begin().await?;
+        self.flush_and_commit(session).await
+    }
+
+    /// A commit makes all durable that was committed before it, if it has something of its own to write.
+    async fn flush_and_commit(&self, session: &mut dyn Session) -> Result<(), DriverError> {
+        let touch = format!(
+            "UPDATE {ledger} SET outcome = outcome WHERE id = (SELECT max(id) FROM {ledger})",
+            ledger = self.ledger
+        );
+        if let Err(error) = session.run(&touch).await {
+            // The first error is the one to report; the transaction ends with the session at the latest.
+            let _ = session.rollback().await;
+            return Err(error);
+        }
+        session.commit(Durability::Now).await
     }
 
     /// Makes the tables where they are missing, in a transaction of its own.
@@ -127,7 +151,7 @@ impl History {
                 return Err(error);
             }
         }
-        session.commit().await
+        session.commit(Durability::Now).await
     }
 
     /// The changes of the version table that a step makes. Each statement must touch exactly one row.
@@ -185,27 +209,38 @@ impl History {
 pub const LEDGER: &str = "whimbrel_ledger";
 
 fn state(rows: Vec<Vec<Value>>) -> State {
-    let mut state = State::default();
+    let mut applied = Vec::new();
+    let mut last: BTreeMap<String, (i64, LastEntry)> = BTreeMap::new();
     for row in rows {
         let mut values = row.into_iter();
+        let id = match values.next() {
+            Some(Value::Int64(id)) => id,
+            _ => 0,
+        };
         let mut next = || text(values.next());
         let (outcome, revision, action, digest, started) = (next(), next(), next(), next(), next());
-        match outcome.parse() {
-            Ok(outcome) => {
-                state.last.insert(
-                    revision,
-                    LastEntry {
-                        outcome,
-                        action,
-                        digest,
-                        started: started.parse().ok(),
-                    },
-                );
-            }
-            Err(()) => state.rows.push(revision),
+        let Ok(outcome) = outcome.parse() else {
+            applied.push(revision);
+            continue;
+        };
+        if last.get(&revision).is_some_and(|(later, _)| *later > id) {
+            continue;
         }
+        let entry = LastEntry {
+            outcome,
+            action,
+            digest,
+            started: started.parse().ok(),
+        };
+        last.insert(revision, (id, entry));
     }
-    state
+    State {
+        rows: applied,
+        last: last
+            .into_iter()
+            .map(|(revision, (_, entry))| (revision, entry))
+            .collect(),
+    }
 }
 
 fn text(value: Option<Value>) -> String {

@@ -2,9 +2,8 @@
 
 mod build;
 mod library;
-mod preconnected;
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use camino::Utf8Path;
 use thiserror::Error;
@@ -12,8 +11,8 @@ use thiserror::Error;
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
 
 use crate::config::{Config, ConfigError, VersionTable};
-use crate::driver::{self, Driver, DriverError, Session, Settings};
-use crate::engine::{Engine, Patience};
+use crate::driver::{self, Driver, DriverError, Settings};
+use crate::engine::{Engine, Patience, ReadAhead};
 use crate::event::Observer;
 use crate::graph::{Graph, GraphErrors};
 use crate::history::History;
@@ -21,7 +20,6 @@ use crate::migration::Cancel;
 use crate::source::{Files, Migrations, SourceErrors};
 use crate::wasm::Runtime;
 use library::ProjectLibrary;
-use preconnected::Preconnected;
 
 /// Why a project cannot be worked on.
 #[derive(Debug, Error)]
@@ -102,23 +100,27 @@ impl Project {
         Self::read(root, &config.migrations)
     }
 
-    /// Reads the migrations on a thread of their own while a connection to the database is made. Returns a driver
-    /// whose first session is that connection.
+    /// Reads the migrations on a thread of their own while the database is asked for its state. Returns an engine
+    /// that goes on from there.
     ///
     /// # Errors
     /// As [`Project::open`]; that error comes first, since it needs no database to be seen.
     pub async fn open_and_connect(
         config: &Config,
-    ) -> Result<(Self, Arc<dyn Driver>), ProjectError> {
+        options: RunOptions,
+    ) -> Result<(Arc<Self>, Engine), ProjectError> {
         let reading = config.clone();
-        let reader = std::thread::spawn(move || Self::open(&reading));
+        let reader = tokio::task::spawn_blocking(move || Self::open(&reading));
         let driver = open_driver(config)?;
-        let session = driver.connect().await;
+        let history = History::new(&config.version_table, driver.dialect());
+        let read_ahead = ReadAhead::new(&*driver, &history).await;
         let project = reader
-            .join()
-            .unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
-        let driver = Preconnected::new(driver, session?);
-        Ok((project, Arc::new(driver)))
+            .await
+            .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))?;
+        let project = Arc::new(project);
+        let mut engine = project.engine(driver, &config.version_table, options);
+        engine.read_ahead = Mutex::new(Some(read_ahead?));
+        Ok((project, engine))
     }
 
     /// The revision graph.
@@ -159,6 +161,7 @@ impl Project {
             patience: options.patience,
             observer: options.observer,
             cancel: options.cancel,
+            read_ahead: Mutex::default(),
             driver,
         }
     }
@@ -184,6 +187,3 @@ pub fn open_driver(config: &Config) -> Result<Arc<dyn Driver>, ProjectError> {
     let settings: Settings = config.driver_settings();
     Ok(driver::open(database.url(), database.base(), &settings)?)
 }
-
-/// A session that was opened ahead of its use.
-type Ready = Box<dyn Session>;

@@ -38,7 +38,7 @@ use crate::revision::{Revision, RevisionId};
 #[derive(Debug, Clone)]
 pub struct SourceRevision {
     /// Its place in the graph and what a reader wants to know of it.
-    pub revision: Revision,
+    pub revision: Arc<Revision>,
     /// What it runs.
     pub body: Body,
 }
@@ -112,7 +112,9 @@ impl Migrations {
     }
 
     /// The plain data of all migrations, for [`Graph::new`](crate::graph::Graph::new).
-    pub fn revisions(&self) -> Vec<Revision> {
-        self.iter().map(|source| source.revision.clone()).collect()
+    pub fn revisions(&self) -> Vec<Arc<Revision>> {
+        self.iter()
+            .map(|source| Arc::clone(&source.revision))
+            .collect()
     }
 }

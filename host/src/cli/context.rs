@@ -53,20 +53,19 @@ impl Context {
         Ok((config, project))
     }
 
-    /// The migrations together with the database.
+    /// The migrations together with the database. They are kept until the process ends: to give back each of thousands
+    /// of migrations takes longer than to leave.
     pub(crate) async fn connect(
         &self,
         config: &Config,
         options: RunOptions,
-    ) -> Result<Connected, Failure> {
-        let (project, driver) = Project::open_and_connect(config).await?;
-        let project = Arc::new(project);
+    ) -> Result<&'static Connected, Failure> {
         let options = RunOptions {
             parameters: config.parameters.clone(),
             ..options
         };
-        let engine = project.engine(driver, &config.version_table, options);
-        Ok(Connected { project, engine })
+        let (project, engine) = Project::open_and_connect(config, options).await?;
+        Ok(Box::leak(Box::new(Connected { project, engine })))
     }
 }
 

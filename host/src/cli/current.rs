@@ -1,5 +1,7 @@
 //! `whimbrel current`
 
+use std::sync::Arc;
+
 use whimbrel::graph::Position;
 use whimbrel::plan::PlanError;
 use whimbrel::project::RunOptions;
@@ -22,7 +24,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     let (project, rows) = block_on(async {
         let connected = context.connect(&config, RunOptions::default()).await?;
         let state = connected.engine.state().await?;
-        Ok((connected.project, state.rows))
+        Ok((Arc::clone(&connected.project), state.rows))
     })?;
     let graph = project.graph();
     let positions: Vec<Position> = rows.iter().filter_map(|row| graph.position(row)).collect();

@@ -149,7 +149,7 @@ async fn check_database(
     config: &Config,
     checks: &mut Checks,
 ) -> Result<(), Failure> {
-    let engine = context.connect(config, RunOptions::default()).await?.engine;
+    let engine = &context.connect(config, RunOptions::default()).await?.engine;
     let place = format!("{} ({})", engine.driver.location(), engine.driver.dialect());
     checks.add("database", Status::Ok, place);
     let state = engine.state().await?;

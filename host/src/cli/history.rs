@@ -1,5 +1,7 @@
 //! `whimbrel history`
 
+use std::sync::Arc;
+
 use whimbrel::project::RunOptions;
 
 use super::context::{Context, block_on};
@@ -21,10 +23,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
         block_on(async {
             let connected = context.connect(&config, RunOptions::default()).await?;
             let state = connected.engine.state().await?;
-            Ok((connected.project, Some(state.rows)))
+            Ok((Arc::clone(&connected.project), Some(state.rows)))
         })?
     } else {
-        (context.project()?.1.into(), None)
+        (Arc::new(context.project()?.1), None)
     };
     let graph = project.graph();
     let newest_first = graph.positions().rev();

@@ -1,5 +1,7 @@
 //! `whimbrel plan`
 
+use std::sync::Arc;
+
 use clap::ValueEnum;
 use owo_colors::OwoColorize;
 use whimbrel::graph::Graph;
@@ -36,7 +38,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     let (project, plan) = block_on(async {
         let connected = context.connect(&config, RunOptions::default()).await?;
         let plan = connected.engine.plan(&target, direction).await?;
-        Ok((connected.project, plan))
+        Ok((Arc::clone(&connected.project), plan))
     })?;
     match context.report.format() {
         Format::Json => context.report.json(&plan),

@@ -42,6 +42,8 @@ pub enum Aftermath {
     Committed(RevisionId),
     /// The connection broke while the step was committed, and the database could not be asked whether it took effect.
     Unknown(RevisionId),
+    /// The server went down, and could not be asked which of the steps from this one on it has kept.
+    UnknownFrom(RevisionId),
 }
 
 /// What made a run fail.
@@ -228,6 +230,10 @@ impl fmt::Display for Aftermath {
             Self::Unknown(id) => write!(
                 f,
                 "whether {id} was committed is not known, since the connection broke before the answer"
+            ),
+            Self::UnknownFrom(id) => write!(
+                f,
+                "whether {id} and what followed it was kept is not known, since the server cannot be asked"
             ),
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Cause, Engine, Run, RunFailure, load, untouched};
-use crate::driver::{DriverError, RunLock, Session, Statement};
+use crate::driver::{DriverError, Durability, RunLock, Session, Statement};
 use crate::graph::Position;
 use crate::history::{Attempt, Outcome, State};
 use crate::migration::{Fingerprint, Work};
@@ -47,7 +47,7 @@ impl Engine {
         rows: &[RevisionId],
         lock: &dyn RunLock,
     ) -> Result<(), Cause> {
-        let mut session = self.driver.connect().await?;
+        let mut session = self.session().await?;
         self.history.ensure(&mut *session).await?;
         let state = self.history.read(&mut *session).await?;
         let statements = self.stamp_statements(&state, targets, rows, lock)?;
@@ -107,7 +107,7 @@ impl Engine {
 async fn write(session: &mut dyn Session, statements: &[Statement]) -> Result<(), DriverError> {
     session.begin().await?;
     match session.execute_all(statements).await {
-        Ok(_) => session.commit().await,
+        Ok(_) => session.commit(Durability::Now).await,
         Err(error) => {
             // The error that made it fail is the one to report.
             let _ = session.rollback().await;

@@ -7,14 +7,14 @@ use jiff::Timestamp;
 use super::call::Ready;
 use super::lock::jittered;
 use super::{Aftermath, Cause, Engine, Lent, Progress, Run};
-use crate::driver::{Authority, DriverError, RunLock, Session, Statement};
+use crate::driver::{Authority, DriverError, Durability, RunLock, Session, Statement};
 use crate::event::{Event, StepReport};
 use crate::history::{Attempt, Outcome};
 use crate::migration::{Level, MigrationError, Work};
 use crate::plan::Step;
 use crate::revision::{RevisionId, Transactional};
 
-type Failed = (Cause, Aftermath);
+pub(super) type Failed = (Cause, Aftermath);
 
 impl Engine {
     /// Takes one step, again and again while it fails for a reason that may pass.
@@ -29,6 +29,11 @@ impl Engine {
         let ready = match self.ready(run, step, progress, lock) {
             Ok(ready) => ready,
             Err(cause) => return (session, Err((cause, Aftermath::Untouched))),
+        };
+        // All are durable with the last one, and a run is not done before that.
+        let durability = match progress.done.len() + 1 < progress.planned {
+            true => Durability::Deferred,
+            false => Durability::Now,
         };
         let mut attempts = 1;
         let mut pause = self.patience.first_delay;
@@ -49,7 +54,7 @@ impl Engine {
             let result;
             (session, result) = match ready.transactional {
                 Transactional::Yes => {
-                    self.attempt(step, &ready, &mut attempt, session, lock)
+                    self.attempt(step, &ready, &mut attempt, durability, session, lock)
                         .await
                 }
                 Transactional::No => {
@@ -102,6 +107,7 @@ impl Engine {
         step: &Step,
         ready: &Ready,
         attempt: &mut Attempt,
+        durability: Durability,
         mut session: Lent,
         lock: &dyn RunLock,
     ) -> (Lent, Result<(), Failed>) {
@@ -129,7 +135,7 @@ impl Engine {
             let failed = self.undo(&mut *session, step, cause).await;
             return (session, Err(failed));
         }
-        let committed = session.commit().await;
+        let committed = session.commit(durability).await;
         let result = self.settle(&mut *session, step, committed).await;
         (session, result)
     }
@@ -190,7 +196,7 @@ impl Engine {
         if let Err(cause) = write(session, step, records).await {
             return Err(self.undo(session, step, cause).await);
         }
-        let committed = session.commit().await;
+        let committed = session.commit(Durability::Now).await;
         self.settle(session, step, committed).await
     }
 
@@ -234,7 +240,7 @@ impl Engine {
 
     /// The version table's rows once the lost transaction has ended; none when that cannot be found out in time: the
     /// server may be starting again, and what it was sent last may still be under way.
-    async fn ask_again(&self) -> Option<Vec<String>> {
+    pub(super) async fn ask_again(&self) -> Option<Vec<String>> {
         let mut pause = self.patience.first_delay;
         for _ in 1..self.patience.attempts {
             if let Ok(rows) = self.settled_rows().await {
@@ -279,7 +285,7 @@ impl Engine {
         if session.begin().await.is_ok() {
             let written = session.execute(&record.sql, &record.params).await;
             let ended = match written {
-                Ok(_) => session.commit().await,
+                Ok(_) => session.commit(Durability::Now).await,
                 Err(_) => session.rollback().await,
             };
             if ended.is_err() || written.is_err() {

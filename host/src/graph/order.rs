@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
+use std::sync::Arc;
 
 use super::{Edge, GraphError, GraphErrors};
 use crate::revision::{Revision, RevisionId};
@@ -13,7 +14,7 @@ pub(super) struct Links {
 }
 
 /// Resolves every reference between revisions.
-pub(super) fn link(revisions: &[Revision]) -> Result<Vec<Links>, GraphErrors> {
+pub(super) fn link(revisions: &[Arc<Revision>]) -> Result<Vec<Links>, GraphErrors> {
     let mut errors = Vec::new();
     let mut by_id: HashMap<&str, usize> = HashMap::with_capacity(revisions.len());
     for (index, revision) in revisions.iter().enumerate() {
@@ -77,7 +78,10 @@ pub(super) fn link(revisions: &[Revision]) -> Result<Vec<Links>, GraphErrors> {
 
 /// Orders the revisions so that each stands behind all that it needs. Among those that could come next the older one
 /// does, then the one with the smaller id, so that the order is the same on every machine.
-pub(super) fn sort(revisions: &[Revision], links: &[Links]) -> Result<Vec<usize>, GraphErrors> {
+pub(super) fn sort(
+    revisions: &[Arc<Revision>],
+    links: &[Links],
+) -> Result<Vec<usize>, GraphErrors> {
     let needs = |index: usize| {
         links[index]
             .parents
@@ -117,7 +121,7 @@ pub(super) fn sort(revisions: &[Revision], links: &[Links]) -> Result<Vec<usize>
 /// Finds one cycle among the revisions that could not be ordered. Each of those needs another of them, so that walking
 /// from need to need must come back to where it has been.
 fn cycle<'a, I: Iterator<Item = &'a usize>>(
-    revisions: &[Revision],
+    revisions: &[Arc<Revision>],
     needs: impl Fn(usize) -> I,
     stuck: impl Fn(usize) -> bool,
 ) -> GraphError {

@@ -60,15 +60,18 @@ impl History {
         ]
     }
 
-    /// Rows of the version table have an empty outcome; the others are the last of each revision in the ledger.
+    /// Rows of the version table have an empty outcome; the others are those of the ledger, in no order: to find the
+    /// last of each revision takes the server longer than to send all.
     pub(super) fn state_query(&self) -> String {
         format!(
-            "SELECT '' AS outcome, version_num AS revision, '' AS action, '' AS digest, '' AS started_at
+            "SELECT CAST(0 AS bigint) AS id, '' AS outcome, version_num AS revision, '' AS action, '' AS digest, \
+             '' AS started_at
 FROM {versions}
 UNION ALL
-SELECT outcome, revision, action, digest, CAST(started_at AS text)
+SELECT id, outcome, revision, action, digest,
+       CASE WHEN outcome = 'done' THEN '' ELSE CAST(started_at AS text) END
 FROM {ledger}
-WHERE id IN (SELECT max(id) FROM {ledger} WHERE outcome <> 'failed' GROUP BY revision)",
+WHERE outcome <> 'failed'",
             versions = self.versions,
             ledger = self.ledger
         )

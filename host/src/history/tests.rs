@@ -57,14 +57,19 @@ fn the_ledger_stands_in_the_schema_of_the_version_table() {
 
 #[test]
 fn rows_and_ledger_are_told_apart() {
-    let row = |texts: [&str; 5]| texts.map(Value::from).to_vec();
+    let row = |id: i64, texts: [&str; 5]| {
+        let texts = texts.map(Value::from);
+        std::iter::once(Value::from(id)).chain(texts).collect()
+    };
     let state = state(vec![
-        row(["", "b", "", "", ""]),
-        row(["done", "a", "upgrade", "ff", "2026-11-22T10:00:00Z"]),
-        row(["started", "b", "upgrade", "ee", "?"]),
+        row(0, ["", "b", "", "", ""]),
+        row(1, ["done", "a", "upgrade", "ff", ""]),
+        row(3, ["started", "b", "upgrade", "ee", "2026-11-22T10:00:00Z"]),
+        row(2, ["done", "b", "downgrade", "ee", ""]),
     ]);
     assert_eq!(state.rows, ["b"]);
     assert_eq!(state.last["a"].outcome, Outcome::Done);
-    assert!(state.last["a"].started.is_some());
+    assert_eq!(state.last["a"].started, None);
     assert!(state.last["b"].outcome.is_unfinished());
+    assert!(state.last["b"].started.is_some());
 }

@@ -14,8 +14,8 @@ use super::manifest::{MANIFEST_FILE, Manifest};
 use super::sql_file::SqlFile;
 use super::{Body, Migrations, SourceRevision};
 
-/// Fewer files than this are read faster than a thread is started.
-const WORTH_A_THREAD: usize = 64;
+/// Fewer files than this are read before another thread would be of help.
+const WORTH_A_THREAD: usize = 2_000;
 
 /// Something in the migrations folder that may be a migration.
 enum Candidate {
@@ -115,7 +115,7 @@ fn read_sql(files: &dyn Files, path: &Utf8Path) -> Result<SourceRevision, Vec<So
         .map_err(|error| vec![SourceError::io(path, error)])?;
     let (revision, file) = SqlFile::parse(path, content)?;
     Ok(SourceRevision {
-        revision,
+        revision: Arc::new(revision),
         body: Body::Sql(Arc::new(file)),
     })
 }
@@ -136,7 +136,7 @@ fn read_folder(files: &Arc<dyn Files>, folder: &Utf8Path) -> Outcome {
     let (revision, manifest) = Manifest::parse(folder, &path, content)?;
     let component = Component::new(folder.to_owned(), manifest, Arc::clone(files));
     Ok(Some(SourceRevision {
-        revision,
+        revision: Arc::new(revision),
         body: Body::Component(Arc::new(component)),
     }))
 }

@@ -1,6 +1,7 @@
 //! A session: one connection, its transaction and its statements.
 
 mod cursors;
+mod opening;
 mod reading;
 
 use std::future::Future;
@@ -18,20 +19,16 @@ use super::link::Link;
 use super::statements::StatementCache;
 use super::values::{Parameter, encode, untyped};
 use crate::driver::{
-    Authority, Canceller, Column, CursorId, DatabaseError, Dialect, DriverError, ResultLimit, Rows,
-    Session, Statement, Value,
+    Authority, Canceller, Column, CursorId, DatabaseError, Dialect, DriverError, Durability,
+    ResultLimit, Rows, Session, Statement, Value,
 };
 use crate::sql::guard::{self, Protected};
 use crate::sql::leading_keywords;
 use cursors::Cursors;
+use opening::Opening;
 
 /// How many statements are sent before an answer is awaited.
 const PIPELINE: usize = 24;
-
-/// Has the server look every other second whether the client is still there, so that the statement of a killed one
-/// does not go on, holding its locks. PostgreSQL 14 can, on Linux; elsewhere to ask for it is an error.
-const CHECK_CLIENT: &str = "; SELECT pg_catalog.set_config('client_connection_check_interval', '2000', true) \
-    WHERE pg_catalog.current_setting('server_version_num')::int >= 140000 AND pg_catalog.version() LIKE '%linux%'";
 
 /// A session on a Postgres server.
 pub(super) struct PostgresSession {
@@ -41,7 +38,7 @@ pub(super) struct PostgresSession {
     /// Whether a migration may have left the session with other settings or another role.
     unsettled: bool,
     protected: Protected,
-    begin: String,
+    opening: Opening,
     transaction: Transaction,
     /// Savepoints that are set, each with the cursors that were opened before it.
     savepoints: Vec<(String, u32)>,
@@ -80,7 +77,7 @@ impl PostgresSession {
             authority: Authority::Host,
             unsettled: false,
             protected,
-            begin: begin(lock_timeout),
+            opening: Opening::new(lock_timeout),
             transaction: Transaction::None,
             savepoints: Vec::new(),
             cursors: Cursors::default(),
@@ -115,7 +112,8 @@ impl PostgresSession {
         let result = if self.transaction == Transaction::Requested {
             self.transaction = Transaction::Open;
             // Both are sent when they are first polled, and `join` polls in order.
-            let (begun, done) = join(self.link.client.batch_execute(&self.begin), request).await;
+            let client = self.link.client.clone();
+            let (begun, done) = join(self.opening.begin(&client), request).await;
             begun.and(done)
         } else {
             request.await
@@ -299,7 +297,7 @@ impl PostgresSession {
         Ok(())
     }
 
-    async fn commit_inner(&mut self) -> Result<(), DriverError> {
+    async fn commit_inner(&mut self, durability: Durability) -> Result<(), DriverError> {
         match std::mem::replace(&mut self.transaction, Transaction::None) {
             Transaction::None | Transaction::Requested => {
                 self.end_transaction();
@@ -312,7 +310,11 @@ impl PostgresSession {
         // A bare COMMIT of a failed transaction rolls back and calls that success; the SELECT fails then. Notices
         // of earlier statements must not be taken for COMMIT's.
         let noticed_before = self.link.was_noticed(&SqlState::NO_ACTIVE_SQL_TRANSACTION);
-        match self.link.client.batch_execute("SELECT; COMMIT").await {
+        let commit = match durability {
+            Durability::Now => "SELECT; COMMIT",
+            Durability::Deferred => "SELECT; SET LOCAL synchronous_commit = off; COMMIT",
+        };
+        match self.link.client.batch_execute(commit).await {
             Ok(())
                 if !noticed_before
                     && self.link.was_noticed(&SqlState::NO_ACTIVE_SQL_TRANSACTION) =>
@@ -353,17 +355,6 @@ impl PostgresSession {
         self.cursors.forget_all();
         self.savepoints.clear();
     }
-}
-
-/// What begins a transaction.
-fn begin(lock_timeout: Option<Duration>) -> String {
-    let mut begin = "BEGIN".to_owned();
-    if let Some(timeout) = lock_timeout.filter(|timeout| !timeout.is_zero()) {
-        let milliseconds = timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
-        begin.push_str(&format!("; SET LOCAL lock_timeout = {milliseconds}"));
-    }
-    begin.push_str(CHECK_CLIENT);
-    begin
 }
 
 fn aborted(message: &str) -> DriverError {
@@ -450,9 +441,9 @@ impl Session for PostgresSession {
         Ok(())
     }
 
-    async fn commit(&mut self) -> Result<(), DriverError> {
+    async fn commit(&mut self, durability: Durability) -> Result<(), DriverError> {
         self.enter()?;
-        let result = self.commit_inner().await;
+        let result = self.commit_inner(durability).await;
         self.leave(result)
     }
 

@@ -12,8 +12,8 @@ use super::place::{self, Opened, Place, Purpose};
 use super::thread::Thread;
 use super::worker::Seed;
 use crate::driver::{
-    Authority, Canceller, Column, CursorId, Dialect, DriverError, ResultLimit, Rows, Session,
-    Statement, Value,
+    Authority, Canceller, Column, CursorId, Dialect, DriverError, Durability, ResultLimit, Rows,
+    Session, Statement, Value,
 };
 
 /// What a session is connected to.
@@ -128,7 +128,7 @@ impl Session for SqliteSession {
         thread.call(|worker| worker.begin()).await
     }
 
-    async fn commit(&mut self) -> Result<(), DriverError> {
+    async fn commit(&mut self, _: Durability) -> Result<(), DriverError> {
         self.columns.clear();
         self.thread.call(|worker| worker.commit()).await
     }

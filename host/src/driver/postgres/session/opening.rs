@@ -1,0 +1,53 @@
+//! What begins a transaction.
+
+use std::time::Duration;
+
+use tokio_postgres::{Client, SimpleQueryMessage};
+
+/// Has the server look every other second whether the client is still there, so that the statement of a killed one
+/// does not go on, holding its locks.
+const CHECK_CLIENT: &str = "; SET LOCAL client_connection_check_interval = 2000";
+
+/// The same where the server can do it: PostgreSQL 14, on Linux; elsewhere to ask for it is an error. Returns a row
+/// where it did.
+const CHECK_CLIENT_IF_POSSIBLE: &str = "; SELECT pg_catalog.set_config('client_connection_check_interval', '2000', true) \
+    WHERE pg_catalog.current_setting('server_version_num')::int >= 140000 AND pg_catalog.version() LIKE '%linux%'";
+
+/// Begins transactions. All that it sets ends with them, so that behind a pooler nobody else meets it.
+pub(super) struct Opening {
+    begin: String,
+    /// Whether `begin` is in its final form.
+    settled: bool,
+}
+
+impl Opening {
+    /// Has each transaction give up waiting for a lock after `lock_timeout`, where one is given.
+    pub(super) fn new(lock_timeout: Option<Duration>) -> Self {
+        let mut begin = "BEGIN".to_owned();
+        if let Some(timeout) = lock_timeout.filter(|timeout| !timeout.is_zero()) {
+            let milliseconds = timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+            begin.push_str(&format!("; SET LOCAL lock_timeout = {milliseconds}"));
+        }
+        Self {
+            begin,
+            settled: false,
+        }
+    }
+
+    /// Begins a transaction. The first one finds out what the server can do.
+    pub(super) async fn begin(&mut self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        if self.settled {
+            return client.batch_execute(&self.begin).await;
+        }
+        let first = format!("{}{CHECK_CLIENT_IF_POSSIBLE}", self.begin);
+        let messages = client.simple_query(&first).await?;
+        if messages
+            .iter()
+            .any(|message| matches!(message, SimpleQueryMessage::Row(_)))
+        {
+            self.begin.push_str(CHECK_CLIENT);
+        }
+        self.settled = true;
+        Ok(())
+    }
+}
