@@ -25,7 +25,7 @@ pub(crate) use read_ahead::ReadAhead;
 use crate::driver::{Dialect, Driver, Holder, RunLock, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
 use crate::graph::Graph;
-use crate::history::{History, State};
+use crate::history::{Glance, History, State, Tally};
 use crate::migration::{Cancel, Library, MigrationError, PrepareError};
 use crate::plan::{self, Plan, PlanError};
 use crate::revision::{Direction, RevisionId};
@@ -90,6 +90,8 @@ struct Run {
 struct Progress {
     planned: usize,
     done: Vec<StepReport>,
+    /// The tally of what is applied now.
+    tally: Tally,
 }
 
 impl Engine {
@@ -126,7 +128,7 @@ impl Engine {
     /// When the database cannot be read, or what it says and the files do not fit together.
     pub async fn plan(&self, target: &Target, direction: Direction) -> Result<Plan, RunFailure> {
         let plan = async {
-            let (_, state) = self.read_state().await?;
+            let state = self.read_state().await?;
             self.plan_from(&state, target, direction)
         };
         plan.await.map_err(RunFailure::untouched)
@@ -138,7 +140,7 @@ impl Engine {
     /// When the database cannot be read.
     pub async fn state(&self) -> Result<State, RunFailure> {
         match self.read_state().await {
-            Ok((_, state)) => Ok(state),
+            Ok(state) => Ok(state),
             Err(error) => Err(RunFailure::untouched(error.into())),
         }
     }
@@ -149,7 +151,13 @@ impl Engine {
         direction: Direction,
         progress: &mut Progress,
     ) -> Result<Vec<RevisionId>, (Cause, Aftermath)> {
-        let (session, state) = self.read_state().await.map_err(untouched)?;
+        let (mut session, glance) = self.glance().await.map_err(untouched)?;
+        let plan = plan::plan(&self.graph, &glance.rows, target, direction)
+            .map_err(|error| untouched(Cause::Plan(error)))?;
+        if plan.is_empty() && self.is_as_recorded(&glance) {
+            return Ok(plan.to);
+        }
+        let state = self.history.read(&mut *session).await.map_err(untouched)?;
         let plan = self
             .plan_from(&state, target, direction)
             .map_err(untouched)?;
@@ -187,10 +195,17 @@ impl Engine {
         }
         self.observer.event(&Event::Planned { plan: &plan });
         progress.planned = plan.steps.len();
+        let applied = plan::Applied::from_rows(&self.graph, &state.rows).map_err(untouched)?;
+        let applied = applied.selection();
+        let recorded = state.recorded(applied.iter().map(|at| &self.graph.revision(at).id));
+        for (revision, digest) in &recorded {
+            progress.tally.join(revision, digest);
+        }
         let run = Run::new(self.driver.dialect());
         for step in &plan.steps {
             let result;
-            (session, result) = self.step(&run, step, progress, session, lock).await;
+            let before = recorded.get(step.revision.as_str()).copied();
+            (session, result) = self.step(&run, step, before, progress, session, lock).await;
             match result {
                 Ok(report) => progress.done.push(report),
                 Err(failed) => {
@@ -264,6 +279,22 @@ impl Engine {
             }
         }
         Ok(found)
+    }
+
+    /// Whether the files of what is applied are certainly those that ran, as far as a glance tells.
+    fn is_as_recorded(&self, glance: &Glance) -> bool {
+        let Ok(applied) = plan::Applied::from_rows(&self.graph, &glance.rows) else {
+            return false;
+        };
+        let mut tally = Tally::default();
+        for position in applied.selection().iter() {
+            let revision = &self.graph.revision(position).id;
+            match self.library.content_digest(revision) {
+                Ok(digest) => tally.join(revision.as_str(), &digest),
+                Err(_) => return false,
+            }
+        }
+        tally.to_string() == glance.tally
     }
 
     fn prepare(&self, plan: &Plan) -> Result<(), Cause> {

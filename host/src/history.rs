@@ -5,12 +5,14 @@
 
 mod record;
 mod schema;
+mod tally;
 
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
 pub use record::{Attempt, Outcome};
+pub use tally::Tally;
 
 use crate::config::VersionTable;
 use crate::driver::{Dialect, DriverError, Durability, ResultLimit, Session, Statement, Value};
@@ -35,6 +37,15 @@ pub struct State {
     pub last: BTreeMap<String, LastEntry>,
 }
 
+/// What the database says about itself at a glance.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Glance {
+    /// The version table's rows.
+    pub rows: Vec<String>,
+    /// The [`Tally`] of the ledger's last row as text; empty where that row has none.
+    pub tally: String,
+}
+
 /// The last ledger row of a revision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LastEntry {
@@ -46,6 +57,20 @@ pub struct LastEntry {
     pub digest: String,
     /// When it started, if it did not come to its end.
     pub started: Option<Timestamp>,
+}
+
+impl State {
+    /// The digests that the ledger has of what is applied, by revision. `applied` tells what is.
+    pub fn recorded<'a>(
+        &'a self,
+        applied: impl IntoIterator<Item = &'a RevisionId>,
+    ) -> BTreeMap<&'a str, &'a str> {
+        let recorded = applied.into_iter().filter_map(|revision| {
+            let last = self.last.get(revision.as_str())?;
+            (last.action != "downgrade").then_some((revision.as_str(), last.digest.as_str()))
+        });
+        recorded.collect()
+    }
 }
 
 impl History {
@@ -63,7 +88,25 @@ impl History {
         }
     }
 
-    /// Reads what is applied, in one statement. A database without the tables is one where nothing is.
+    /// Reads what is applied and the tally of it. A database without the tables is one where nothing is.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn glance(&self, session: &mut dyn Session) -> Result<Glance, DriverError> {
+        match session
+            .query(&self.glance_query(), &[], ResultLimit::NONE)
+            .await
+        {
+            Ok(rows) => Ok(glance(rows.rows)),
+            Err(error) if error.is_undefined_table() => Ok(Glance {
+                rows: self.read_versions(session).await?.rows,
+                tally: String::new(),
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads all that is known of what is applied, in one statement. A database without the tables is one where nothing is.
     ///
     /// # Errors
     /// A database error.
@@ -207,6 +250,19 @@ impl History {
 
 /// The name of the ledger, in the schema of the version table.
 pub const LEDGER: &str = "whimbrel_ledger";
+
+fn glance(rows: Vec<Vec<Value>>) -> Glance {
+    let mut glance = Glance::default();
+    for row in rows {
+        let mut values = row.into_iter();
+        let (kind, value) = (text(values.next()), text(values.next()));
+        match kind.as_str() {
+            "tally" => glance.tally = value,
+            _ => glance.rows.push(value),
+        }
+    }
+    glance
+}
 
 fn state(rows: Vec<Vec<Value>>) -> State {
     let mut applied = Vec::new();

@@ -4,23 +4,23 @@ use std::sync::PoisonError;
 
 use super::Engine;
 use crate::driver::{Driver, DriverError, Session};
-use crate::history::{History, State};
+use crate::history::{Glance, History, State};
 
 /// An open session, and what was read over it.
 pub(crate) struct ReadAhead {
     session: Box<dyn Session>,
-    state: Result<State, DriverError>,
+    glance: Result<Glance, DriverError>,
 }
 
 impl ReadAhead {
     /// Connects and reads.
     ///
     /// # Errors
-    /// When the database cannot be reached. What reading fails with is told to whoever asks for the state.
+    /// When the database cannot be reached. What reading fails with is told to whoever asks for what was read.
     pub(crate) async fn new(driver: &dyn Driver, history: &History) -> Result<Self, DriverError> {
         let mut session = driver.connect().await?;
-        let state = history.read(&mut *session).await;
-        Ok(Self { session, state })
+        let glance = history.glance(&mut *session).await;
+        Ok(Self { session, glance })
     }
 }
 
@@ -32,13 +32,18 @@ impl Engine {
             .take()
     }
 
-    /// A session, and the state that was read over it.
-    pub(super) async fn read_state(&self) -> Result<(Box<dyn Session>, State), DriverError> {
+    /// A session, and what was read over it at a glance.
+    pub(super) async fn glance(&self) -> Result<(Box<dyn Session>, Glance), DriverError> {
         let read = match self.take_read_ahead() {
             Some(read) => read,
             None => ReadAhead::new(&*self.driver, &self.history).await?,
         };
-        Ok((read.session, read.state?))
+        Ok((read.session, read.glance?))
+    }
+
+    /// All that the database says about itself.
+    pub(super) async fn read_state(&self) -> Result<State, DriverError> {
+        self.history.read(&mut *self.session().await?).await
     }
 
     /// A session.

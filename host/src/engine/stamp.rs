@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use super::{Cause, Engine, Run, RunFailure, load, untouched};
 use crate::driver::{DriverError, Durability, RunLock, Session, Statement};
 use crate::graph::Position;
-use crate::history::{Attempt, Outcome, State};
+use crate::history::{Attempt, Outcome, State, Tally};
 use crate::migration::{Fingerprint, Work};
 use crate::plan;
 use crate::revision::RevisionId;
@@ -70,16 +70,20 @@ impl Engine {
             .iter()
             .filter(|(_, last)| last.outcome.is_unfinished());
         named.extend(unfinished.map(|(revision, _)| revision.as_str()));
+        let mut tally = Tally::default();
+        let mut attempts = Vec::new();
         for position in self.graph.positions() {
             let revision = &self.graph.revision(position).id;
             let fingerprint = self.stamped_fingerprint(revision)?;
-            let changed = applied.contains(position)
-                && state
-                    .last
-                    .get(revision.as_str())
-                    .is_some_and(|last| last.digest != fingerprint.content);
-            if named.contains(revision.as_str()) || changed {
-                statements.push(self.history.record(&Attempt {
+            let last = state.last.get(revision.as_str());
+            let is_applied = applied.contains(position);
+            let changed = is_applied && last.is_some_and(|last| last.digest != fingerprint.content);
+            let is_named = named.contains(revision.as_str()) || changed;
+            if is_applied && (is_named || last.is_some_and(|last| last.action != "downgrade")) {
+                tally.join(revision.as_str(), &fingerprint.content);
+            }
+            if is_named {
+                attempts.push(Attempt {
                     run: run.id,
                     revision: revision.clone(),
                     action: "stamp",
@@ -90,9 +94,16 @@ impl Engine {
                     outcome: Outcome::Done,
                     error: None,
                     performed_by: run.performed_by.clone(),
-                }));
+                    tally: None,
+                });
             }
         }
+        statements.extend(attempts.into_iter().map(|attempt| {
+            self.history.record(&Attempt {
+                tally: Some(tally),
+                ..attempt
+            })
+        }));
         statements.extend(lock.fence());
         Ok(statements)
     }

@@ -9,20 +9,22 @@ use super::lock::jittered;
 use super::{Aftermath, Cause, Engine, Lent, Progress, Run};
 use crate::driver::{Authority, DriverError, Durability, RunLock, Session, Statement};
 use crate::event::{Event, StepReport};
-use crate::history::{Attempt, Outcome};
+use crate::history::{Attempt, Outcome, Tally};
 use crate::migration::{Level, MigrationError, Work};
 use crate::plan::Step;
-use crate::revision::{RevisionId, Transactional};
+use crate::revision::{Direction, RevisionId, Transactional};
 
 pub(super) type Failed = (Cause, Aftermath);
 
 impl Engine {
-    /// Takes one step, again and again while it fails for a reason that may pass.
+    /// Takes one step, again and again while it fails for a reason that may pass. `recorded` is the digest that the
+    /// ledger has of its revision, if it is applied.
     pub(super) async fn step(
         &self,
         run: &Run,
         step: &Step,
-        progress: &Progress,
+        recorded: Option<&str>,
+        progress: &mut Progress,
         mut session: Lent,
         lock: &dyn RunLock,
     ) -> (Lent, Result<StepReport, Failed>) {
@@ -30,6 +32,7 @@ impl Engine {
             Ok(ready) => ready,
             Err(cause) => return (session, Err((cause, Aftermath::Untouched))),
         };
+        let after = tally_after(progress.tally, step, recorded, &ready.fingerprint.content);
         // All are durable with the last one, and a run is not done before that.
         let durability = match progress.done.len() + 1 < progress.planned {
             true => Durability::Deferred,
@@ -49,6 +52,7 @@ impl Engine {
                 outcome: Outcome::Done,
                 error: None,
                 performed_by: run.performed_by.clone(),
+                tally: Some(after),
             };
             let started = Instant::now();
             let result;
@@ -73,6 +77,7 @@ impl Engine {
                     };
                     self.observer
                         .event(&Event::StepFinished { report: &report });
+                    progress.tally = after;
                     return (session, Ok(report));
                 }
                 Err(failed) => failed,
@@ -81,6 +86,7 @@ impl Engine {
                 && cause.is_transient()
                 && attempts < self.patience.attempts;
             if !passing {
+                attempt.tally = Some(progress.tally);
                 let failed = self
                     .give_up(&mut *session, attempt, attempts, (cause, aftermath))
                     .await;
@@ -152,6 +158,7 @@ impl Engine {
     ) -> (Lent, Result<(), Failed>) {
         let started = Instant::now();
         attempt.outcome = Outcome::Started;
+        let tally = attempt.tally.take();
         let mut records = vec![self.history.record(attempt)];
         records.extend(lock.fence());
         if let Err(failed) = self.write_alone(&mut *session, step, &records).await {
@@ -167,6 +174,7 @@ impl Engine {
             Err(source) => return (session, Err(partial(failed(step, source)))),
         }
         attempt.outcome = Outcome::Done;
+        attempt.tally = tally;
         let mut records = self.history.move_versions(step);
         records.push(self.history.conclude(attempt));
         records.extend(lock.fence());
@@ -275,6 +283,7 @@ impl Engine {
         let record = match (&aftermath, attempt.outcome) {
             (Aftermath::Partial(_), _) => {
                 attempt.outcome = Outcome::Partial;
+                attempt.tally = None;
                 self.history.conclude(&attempt)
             }
             _ => {
@@ -360,10 +369,22 @@ fn transaction(step: &Step, stage: &'static str, source: DriverError) -> Cause {
     }
 }
 
+/// The tally of what is applied once a step is done.
+fn tally_after(mut tally: Tally, step: &Step, recorded: Option<&str>, digest: &str) -> Tally {
+    let revision = step.revision.as_str();
+    if let Some(recorded) = recorded {
+        tally.leave(revision, recorded);
+    }
+    if step.direction == Direction::Upgrade {
+        tally.join(revision, digest);
+    }
+    tally
+}
+
 fn action(step: &Step) -> &'static str {
     match step.direction {
-        crate::revision::Direction::Upgrade => "upgrade",
-        crate::revision::Direction::Downgrade => "downgrade",
+        Direction::Upgrade => "upgrade",
+        Direction::Downgrade => "downgrade",
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::History;
+use super::{History, Tally};
 use crate::driver::{Statement, Value};
 use crate::migration::{Fingerprint, Work};
 use crate::revision::RevisionId;
@@ -76,6 +76,8 @@ pub struct Attempt {
     pub error: Option<String>,
     /// The user and the host.
     pub performed_by: String,
+    /// The tally of what is applied with this; none where that cannot be told.
+    pub tally: Option<Tally>,
 }
 
 impl History {
@@ -84,8 +86,8 @@ impl History {
         Statement::new(
             format!(
                 "INSERT INTO {} (run, revision, action, outcome, digest, source_digest, parameters_digest, started_at, \
-                 duration_us, statements, rows_touched, performed_by, whimbrel, error) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+                 duration_us, statements, rows_touched, performed_by, whimbrel, error, tally) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
                 self.ledger
             ),
             [
@@ -103,6 +105,7 @@ impl History {
                 Value::from(attempt.performed_by.as_str()),
                 Value::from(env!("CARGO_PKG_VERSION")),
                 Value::from(attempt.error.clone()),
+                Value::from(attempt.tally.map(|tally| tally.to_string())),
             ],
         )
     }
@@ -111,8 +114,8 @@ impl History {
     pub fn conclude(&self, attempt: &Attempt) -> Statement {
         Statement::new(
             format!(
-                "UPDATE {} SET outcome = $1, duration_us = $2, statements = $3, rows_touched = $4, error = $5 \
-                 WHERE run = $6 AND revision = $7 AND action = $8 AND outcome = 'started'",
+                "UPDATE {} SET outcome = $1, duration_us = $2, statements = $3, rows_touched = $4, error = $5, tally = $6 \
+                 WHERE run = $7 AND revision = $8 AND action = $9 AND outcome = 'started'",
                 self.ledger
             ),
             [
@@ -121,6 +124,7 @@ impl History {
                 Value::from(number(attempt.work.statements.into())),
                 Value::from(number(attempt.work.rows.into())),
                 Value::from(attempt.error.clone()),
+                Value::from(attempt.tally.map(|tally| tally.to_string())),
                 Value::from(attempt.run.to_string()),
                 Value::from(attempt.revision.as_str()),
                 Value::from(attempt.action),

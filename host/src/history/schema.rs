@@ -38,7 +38,8 @@ impl History {
     rows_touched {number},
     performed_by text NOT NULL,
     whimbrel text NOT NULL,
-    error text
+    error text,
+    tally text
 )",
                 self.ledger
             ),
@@ -58,6 +59,17 @@ impl History {
                 },
             ),
         ]
+    }
+
+    /// Rows of the version table, and the tally of the ledger's last row.
+    pub(super) fn glance_query(&self) -> String {
+        format!(
+            "SELECT 'version' AS kind, version_num AS value FROM {versions}
+UNION ALL
+SELECT 'tally', tally FROM (SELECT tally FROM {ledger} ORDER BY id DESC LIMIT 1) AS last",
+            versions = self.versions,
+            ledger = self.ledger
+        )
     }
 
     /// Rows of the version table have an empty outcome; the others are those of the ledger, in no order: to find the
