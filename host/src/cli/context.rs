@@ -71,11 +71,14 @@ impl Context {
 
 /// Runs the part of a command that talks to a database.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
-    tokio::runtime::Builder::new_current_thread()
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
-        .map_err(Failure::Runtime)?
-        .block_on(future)
+        .map_err(Failure::Runtime)?;
+    let outcome = runtime.block_on(future);
+    // Its threads are idle by now, and need not be waited for.
+    runtime.shutdown_background();
+    outcome
 }
 
 /// The revisions that a target names without asking the database.

@@ -15,7 +15,7 @@ use super::sql_file::SqlFile;
 use super::{Body, Migrations, SourceRevision};
 
 /// Fewer files than this are read before another thread would be of help.
-const WORTH_A_THREAD: usize = 2_000;
+const WORTH_A_THREAD: usize = 256;
 
 /// Something in the migrations folder that may be a migration.
 enum Candidate {

@@ -1,7 +1,6 @@
 //! One migration in one file of SQL.
 
 use std::ops::Range;
-use std::sync::OnceLock;
 
 use camino::Utf8Path;
 
@@ -18,7 +17,7 @@ pub struct SqlFile {
     /// The whole file, with `\n` for every line ending.
     text: String,
     sections: Vec<Span>,
-    digest: OnceLock<Digest>,
+    digest: Digest,
 }
 
 /// A section's place in the file.
@@ -59,13 +58,7 @@ impl SqlFile {
 
     /// The digest of what runs: the sections, not the header, so that a better message or a label is no change.
     pub fn digest(&self) -> Digest {
-        *self.digest.get_or_init(|| {
-            Digest::of_parts(self.sections.iter().flat_map(|span| {
-                let dialect = span.dialect.map_or("", Dialect::name);
-                let text = &self.text[span.bytes.clone()];
-                [span.direction.name(), dialect, text].map(str::as_bytes)
-            }))
-        })
+        self.digest
     }
 
     /// Reads a file.
@@ -105,15 +98,23 @@ impl SqlFile {
         match revision {
             Some(revision) if errors.is_empty() => {
                 let file = Self {
+                    digest: digest(&text, &sections),
                     text,
                     sections,
-                    digest: OnceLock::new(),
                 };
                 Ok((revision, file))
             }
             _ => Err(errors),
         }
     }
+}
+
+fn digest(text: &str, sections: &[Span]) -> Digest {
+    Digest::of_parts(sections.iter().flat_map(|span| {
+        let dialect = span.dialect.map_or("", Dialect::name);
+        let text = &text[span.bytes.clone()];
+        [span.direction.name(), dialect, text].map(str::as_bytes)
+    }))
 }
 
 fn is_about_a_section(error: &SourceError) -> bool {
