@@ -6,6 +6,7 @@
 
 mod aftermath;
 mod connections;
+mod crashes;
 mod guests;
 mod processes;
 mod proxy;

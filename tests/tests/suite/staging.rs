@@ -136,6 +136,24 @@ pub(crate) fn three() -> Folder {
         .table("c", "b")
 }
 
+/// A line of three whose middle one sleeps when it has made its table.
+pub(crate) fn with_sleep(seconds: u32) -> Folder {
+    let upgrade = format!("CREATE TABLE t_b (n integer);\nSELECT pg_sleep({seconds});");
+    Folder::default()
+        .table("a", "")
+        .with("b", "-- revises: a\n", &upgrade, None)
+        .table("c", "b")
+}
+
+/// Waits until a migration of [`with_sleep`] sleeps.
+pub(crate) async fn until_it_sleeps(db: &Database) {
+    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
+               AND query LIKE 'SELECT pg_sleep%' AND state = 'active'";
+    while db.value(sql).await == "0" {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A driver for a test's database.
 pub(crate) fn driver(db: &Database) -> Arc<dyn Driver> {
     driver_for(&db.url())

@@ -3,29 +3,11 @@
 use std::time::Duration;
 
 use whimbrel::engine::{Aftermath, Cause};
-use whimbrel_tests::{Cluster, Database, on_every_postgres};
+use whimbrel_tests::{Database, on_every_postgres};
 
 use super::aftermath::{after, told};
 use super::proxy::{Break, Wire};
-use crate::staging::{Folder, driver_for, engine, engine_over, id, three, up};
-
-/// A line of three whose middle one sleeps when it has made its table.
-fn with_sleep(seconds: u32) -> Folder {
-    let upgrade = format!("CREATE TABLE t_b (n integer);\nSELECT pg_sleep({seconds});");
-    Folder::default()
-        .table("a", "")
-        .with("b", "-- revises: a\n", &upgrade, None)
-        .table("c", "b")
-}
-
-/// Waits until a migration of [`with_sleep`] sleeps.
-async fn until_it_sleeps(db: &Database) {
-    let sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() \
-               AND query LIKE 'SELECT pg_sleep%' AND state = 'active'";
-    while db.value(sql).await == "0" {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-}
+use crate::staging::{driver_for, engine, engine_over, id, three, until_it_sleeps, up, with_sleep};
 
 async fn terminate(db: &Database, which: &str) {
     let ended = db
@@ -121,58 +103,5 @@ on_every_postgres! {
 
     async fn the_wire_breaks_for_good_at_the_commit(db: Database) {
         assert_eq!(broken_commit(&db, Break::ForGood).await, Aftermath::Unknown(id("b")));
-    }
-}
-
-/// Runs a test on a server of its own.
-fn on_a_server_of_its_own<F: Future<Output = ()>>(
-    major: u32,
-    body: impl FnOnce(Cluster, Database) -> F,
-) {
-    let cluster = Cluster::start(major).unwrap();
-    tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let db = Database::on(&cluster, major).await;
-        body(cluster, db).await;
-    });
-}
-
-async fn crash_in_the_middle(mut cluster: Cluster, db: Database) {
-    let engine_that_loses = engine(&db, with_sleep(600));
-    let crash = async {
-        until_it_sleeps(&db).await;
-        cluster.crash().unwrap();
-    };
-    let (result, ()) = tokio::join!(up(&engine_that_loses, "head"), crash);
-    let failure = result.unwrap_err();
-    assert_eq!(
-        failure.state(),
-        "1 of 3 applied; b rolled back; nothing else changed."
-    );
-    let failure = up(&engine(&db, three()), "head").await.unwrap_err();
-    assert_eq!(failure.state(), "Nothing was changed.");
-    assert!(
-        told(&*failure.cause).contains("cannot connect"),
-        "{failure:?}"
-    );
-    cluster.restart().unwrap();
-    after(&db, &["a"], &engine(&db, three())).await;
-}
-
-mod the_server_crashes {
-    use super::{crash_in_the_middle, on_a_server_of_its_own};
-
-    #[test]
-    fn postgres_13() {
-        on_a_server_of_its_own(13, crash_in_the_middle);
-    }
-
-    #[test]
-    fn postgres_15() {
-        on_a_server_of_its_own(15, crash_in_the_middle);
-    }
-
-    #[test]
-    fn postgres_18() {
-        on_a_server_of_its_own(18, crash_in_the_middle);
     }
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use whimbrel::driver::{
-    Authority, DriverError, Holder, LockAttempt, ResultLimit, Statement, Value,
+    Authority, DriverError, Durability, Holder, LockAttempt, ResultLimit, Statement, Value,
 };
 use whimbrel_tests::{Backend, Database, Setup, on_every_postgres};
 
@@ -20,7 +20,7 @@ on_every_postgres! {
     async fn a_transaction_is_all_or_nothing(db: Database) {
         let mut session = connect(&db, Authority::File).await;
         session.begin().await.unwrap();
-        session.commit().await.unwrap();
+        session.commit(Durability::Now).await.unwrap();
 
         session.begin().await.unwrap();
         assert_eq!(session.run("CREATE TABLE t (a int PRIMARY KEY)").await.unwrap(), 0);
@@ -30,7 +30,7 @@ on_every_postgres! {
 
         session.begin().await.unwrap();
         session.run("CREATE TABLE t (a int PRIMARY KEY)").await.unwrap();
-        session.commit().await.unwrap();
+        session.commit(Durability::Now).await.unwrap();
         assert_eq!(db.value("SELECT count(*) FROM t").await, "0");
     }
 
@@ -40,10 +40,10 @@ on_every_postgres! {
         session.run("CREATE TABLE t (a int)").await.unwrap();
         assert_eq!(sqlstate(&session.run("SELECT 1/0").await.unwrap_err()), "22012");
         assert_eq!(sqlstate(&session.run("SELECT 1").await.unwrap_err()), "25P02");
-        assert_eq!(sqlstate(&session.commit().await.unwrap_err()), "25P02");
+        assert_eq!(sqlstate(&session.commit(Durability::Now).await.unwrap_err()), "25P02");
         session.begin().await.unwrap();
         assert_eq!(value(&mut *session, "SELECT to_regclass('t')::text", &[]).await, Value::Null);
-        session.commit().await.unwrap();
+        session.commit(Durability::Now).await.unwrap();
     }
 
     async fn a_transaction_that_ended_behind_our_back_is_not_called_committed(db: Database) {
@@ -51,7 +51,7 @@ on_every_postgres! {
         session.begin().await.unwrap();
         session.run("CREATE TABLE t (a int)").await.unwrap();
         session.run("ROLLBACK").await.unwrap();
-        assert!(session.commit().await.is_err());
+        assert!(session.commit(Durability::Now).await.is_err());
     }
 
     async fn errors_carry_all_that_the_server_says(db: Database) {
@@ -94,7 +94,7 @@ on_every_postgres! {
         session.savepoint("two").await.unwrap();
         session.run("CREATE TABLE u (a int)").await.unwrap();
         session.release_savepoint("two").await.unwrap();
-        session.commit().await.unwrap();
+        session.commit(Durability::Now).await.unwrap();
         assert_eq!(db.value("SELECT to_regclass('t')").await, "NULL");
         assert_eq!(db.value("SELECT to_regclass('u')").await, "u");
     }
@@ -110,7 +110,7 @@ on_every_postgres! {
             session.begin().await.unwrap();
             let touched = session.execute_all(&[insert(1), insert(2), Statement::new("DELETE FROM t", [])]).await;
             assert_eq!(touched.unwrap(), [1, 1, 2]);
-            session.commit().await.unwrap();
+            session.commit(Durability::Now).await.unwrap();
         }
         session.begin().await.unwrap();
         let error = session.execute_all(&[insert(1), insert(1), insert(3)]).await.unwrap_err();
@@ -165,7 +165,7 @@ on_every_postgres! {
         let wide = session.open_cursor("SELECT repeat('x', 20000)", &[]).await.unwrap();
         let error = session.fetch(wide, 1, limit).await.unwrap_err();
         assert!(matches!(error, DriverError::Limit { unit: "bytes", .. }), "{error:?}");
-        session.commit().await.unwrap();
+        session.commit(Durability::Now).await.unwrap();
     }
 
     async fn a_statement_can_be_cancelled(db: Database) {
@@ -225,7 +225,7 @@ on_every_postgres! {
         let mut session = connect(&db, Authority::File).await;
         session.begin().await.unwrap();
         kill(&mut session).await;
-        assert!(matches!(session.commit().await.unwrap_err(), DriverError::CommitUnknown { .. }));
+        assert!(matches!(session.commit(Durability::Now).await.unwrap_err(), DriverError::CommitUnknown { .. }));
     }
 
     async fn changes_of_the_schema_do_not_break_repeated_statements(db: Database) {
