@@ -25,7 +25,6 @@ pub struct History {
     dialect: Dialect,
     versions: String,
     ledger: String,
-    index: String,
 }
 
 /// What the database says about itself.
@@ -84,7 +83,6 @@ impl History {
             dialect,
             versions: qualify(table.name()),
             ledger: qualify(LEDGER),
-            index: format!("\"{LEDGER}_revision\""),
         }
     }
 

@@ -4,7 +4,7 @@ use super::History;
 use crate::driver::Dialect;
 
 impl History {
-    pub(super) fn definitions(&self) -> [String; 3] {
+    pub(super) fn definitions(&self) -> [String; 2] {
         let (id, number, time) = match self.dialect {
             Dialect::Postgresql => (
                 "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
@@ -42,21 +42,6 @@ impl History {
     tally text
 )",
                 self.ledger
-            ),
-            format!(
-                "CREATE INDEX IF NOT EXISTS {} ON {} (revision, id)",
-                match self.dialect {
-                    // PostgreSQL makes an index in the schema of its table and takes no other name for it.
-                    Dialect::Postgresql => self.index.clone(),
-                    Dialect::Sqlite => match self.ledger.split_once('.') {
-                        Some((schema, _)) => format!("{schema}.{}", self.index),
-                        None => self.index.clone(),
-                    },
-                },
-                match (self.dialect, self.ledger.split_once('.')) {
-                    (Dialect::Sqlite, Some((_, table))) => table,
-                    _ => &self.ledger,
-                },
             ),
         ]
     }
