@@ -202,7 +202,10 @@ impl Engine {
             progress.tally.join(revision, digest);
         }
         let run = Run::new(self.driver.dialect());
-        for step in &plan.steps {
+        for (at, step) in plan.steps.iter().enumerate() {
+            if let Some(next) = plan.steps.get(at + 1) {
+                self.library.load_ahead(&next.revision);
+            }
             let result;
             let before = recorded.get(step.revision.as_str()).copied();
             (session, result) = self.step(&run, step, before, progress, session, lock).await;

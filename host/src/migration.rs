@@ -73,6 +73,10 @@ pub trait Library: Send + Sync {
     /// The first revision that cannot be made ready, with the reason.
     fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError>;
 
+    /// Says that a migration will be loaded soon, which may be begun on another thread now. What fails is told when it
+    /// is loaded.
+    fn load_ahead(&self, _revision: &RevisionId) {}
+
     /// The code of a revision.
     ///
     /// # Errors

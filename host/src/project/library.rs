@@ -1,7 +1,7 @@
 //! The migrations of a project as the engine asks for them.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde_json::{Map, Value};
 
@@ -20,6 +20,8 @@ pub(super) struct ProjectLibrary {
     parameters: BTreeMap<String, String>,
     pinning: Pinning,
     observer: Arc<dyn Observer>,
+    /// Migrations that are being loaded.
+    ahead: Mutex<HashMap<RevisionId, Arc<ComponentMigration>>>,
 }
 
 impl ProjectLibrary {
@@ -36,6 +38,7 @@ impl ProjectLibrary {
             parameters,
             pinning,
             observer,
+            ahead: Mutex::default(),
         }
     }
 
@@ -49,6 +52,10 @@ impl ProjectLibrary {
             .get(revision.as_str())
             .ok_or_else(|| refused(format!("no migration is called {revision}")))?;
         ask(source).map_err(|error| refused(error.to_string()))
+    }
+
+    fn ahead(&self) -> MutexGuard<'_, HashMap<RevisionId, Arc<ComponentMigration>>> {
+        self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn component(&self, component: &Arc<Component>) -> Result<ComponentMigration, SourceError> {
@@ -152,7 +159,26 @@ impl Library for ProjectLibrary {
             })
     }
 
+    fn load_ahead(&self, revision: &RevisionId) {
+        let migrations = self.project.migrations();
+        let Some(Body::Component(component)) =
+            migrations.get(revision.as_str()).map(|source| &source.body)
+        else {
+            return;
+        };
+        if let Ok(migration) = self.component(component) {
+            let migration = Arc::new(migration);
+            self.ahead()
+                .insert(revision.clone(), Arc::clone(&migration));
+            // An error comes again when the migration runs.
+            rayon::spawn(move || drop(migration.load()));
+        }
+    }
+
     fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError> {
+        if let Some(migration) = self.ahead().remove(revision) {
+            return Ok(migration);
+        }
         self.with(revision, |source| match &source.body {
             Body::Sql(file) => {
                 let migration =

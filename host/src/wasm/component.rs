@@ -1,7 +1,7 @@
 //! A component as a migration.
 
 use std::fmt;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
 
@@ -28,6 +28,8 @@ pub struct ComponentMigration {
     wasi: Wasi,
     limits: Limits,
     linked: OnceLock<MigrationPre<Guest>>,
+    /// Held while it is loaded, so that two threads do not both do it.
+    loading: Mutex<()>,
 }
 
 impl ComponentMigration {
@@ -47,6 +49,7 @@ impl ComponentMigration {
             wasi,
             limits,
             linked: OnceLock::new(),
+            loading: Mutex::default(),
         }
     }
 
@@ -98,6 +101,10 @@ impl ComponentMigration {
     }
 
     fn linked(&self, sandbox: &Sandbox) -> Result<&MigrationPre<Guest>, MigrationError> {
+        let _turn = match self.linked.get() {
+            Some(linked) => return Ok(linked),
+            None => self.loading.lock().unwrap_or_else(PoisonError::into_inner),
+        };
         if self.linked.get().is_none() {
             let cached = sandbox
                 .cache
