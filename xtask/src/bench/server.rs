@@ -1,5 +1,7 @@
 //! The server of the benches: durable, as a server that someone relies on.
 
+use std::cell::Cell;
+
 use anyhow::{Context, Result};
 use postgres::{Client, NoTls};
 use whimbrel_cluster::{Cluster, LOCAL, Setup};
@@ -9,6 +11,8 @@ use crate::install;
 /// A running server.
 pub(super) struct BenchServer {
     cluster: Cluster,
+    /// How many databases were put aside.
+    aside: Cell<u32>,
 }
 
 impl BenchServer {
@@ -19,7 +23,10 @@ impl BenchServer {
             .setting("shared_buffers", "512MB")
             .setting("max_wal_size", "4GB")
             .start()?;
-        Ok(Self { cluster })
+        Ok(Self {
+            cluster,
+            aside: Cell::default(),
+        })
     }
 
     /// The URL of a database. No peer tries TLS first.
@@ -28,10 +35,25 @@ impl BenchServer {
     }
 
     /// Makes a database anew, from a template where one is named, and settles the disk before what follows.
+    ///
+    /// The old one is put aside and goes with the cluster: a file system can be slow to make files for seconds after
+    /// thousands of them were deleted.
     pub(super) fn create(&self, database: &str, template: Option<&str>) -> Result<()> {
         let template = template.unwrap_or("template0");
+        let exists = format!("SELECT count(*) FROM pg_database WHERE datname = '{database}'");
+        if self.value("postgres", &exists)? > 0 {
+            self.aside.set(self.aside.get() + 1);
+            let aside = self.aside.get();
+            self.execute(
+                "postgres",
+                &format!("SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{database}'"),
+            )?;
+            self.execute(
+                "postgres",
+                &format!("ALTER DATABASE {database} RENAME TO {database}_{aside}"),
+            )?;
+        }
         for statement in [
-            format!("DROP DATABASE IF EXISTS {database} WITH (FORCE)"),
             format!("CREATE DATABASE {database} TEMPLATE {template}"),
             "CHECKPOINT".to_owned(),
         ] {
