@@ -2,23 +2,54 @@
 
 use std::rc::Rc;
 
-use crate::bindings::whimbrel::migrate::types::{self, Cells, ColumnData};
+use crate::bindings::whimbrel::migrate::types::ColumnData;
+#[cfg(any(target_family = "wasm", test))]
+use crate::bindings::whimbrel::migrate::types::{self, Cells};
 use crate::error::Error;
-use crate::row::{FromRow, Row};
+use crate::row::{self, FromRow, Row};
 use crate::value::{Column, FromValue, Value, ValueRef};
 
 /// A run of rows.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Batch {
     columns: Rc<[Column]>,
-    data: types::Batch,
+    rows: usize,
+    values: Vec<Values>,
+}
+
+/// The values of one column.
+#[derive(Debug, Clone, PartialEq)]
+struct Values {
+    /// Bit by bit, 1 = null; empty = no nulls.
+    nulls: Vec<u8>,
+    data: Data,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Data {
+    /// As [`ColumnData::Texts`], known to be UTF-8.
+    Texts {
+        offsets: Vec<u32>,
+        text: String,
+    },
+    Other(ColumnData),
 }
 
 impl Batch {
     /// A batch as it came over the wire; `data` must have as many columns as `columns`.
     #[cfg(any(target_family = "wasm", test))]
     pub(crate) fn new(columns: Rc<[Column]>, data: types::Batch) -> Self {
-        Self { columns, data }
+        let values = data.columns.into_iter().zip(data.nulls);
+        Self {
+            columns,
+            rows: data.rows as usize,
+            values: values
+                .map(|(data, nulls)| Values {
+                    nulls,
+                    data: Data::new(data),
+                })
+                .collect(),
+        }
     }
 
     /// A batch of rows, for a fake [`Host`](crate::host::Host). A row that is shorter than `columns` ends in nulls.
@@ -34,32 +65,33 @@ impl Batch {
     }
 
     pub(crate) fn with_columns(columns: Rc<[Column]>, rows: Vec<Vec<Value>>) -> Self {
-        let count = u32::try_from(rows.len()).unwrap_or(u32::MAX);
-        let mut values = vec![Vec::with_capacity(rows.len()); columns.len()];
+        let count = rows.len();
+        let mut values = vec![Vec::with_capacity(count); columns.len()];
         for row in rows {
             let mut row = row.into_iter();
             for column in &mut values {
                 column.push(row.next().unwrap_or(Value::Null));
             }
         }
+        let values = values.into_iter().map(|values| Values {
+            nulls: Vec::new(),
+            data: Data::Other(ColumnData::Values(values)),
+        });
         Self {
-            data: types::Batch {
-                rows: count,
-                nulls: vec![Vec::new(); columns.len()],
-                columns: values.into_iter().map(ColumnData::Values).collect(),
-            },
             columns,
+            rows: count,
+            values: values.collect(),
         }
     }
 
     /// How many rows there are.
     pub fn len(&self) -> usize {
-        self.data.rows as usize
+        self.rows
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.data.rows == 0
+        self.rows == 0
     }
 
     /// The columns in the order of the result.
@@ -80,8 +112,9 @@ impl Batch {
         &'a self,
         name: &str,
     ) -> Result<impl Iterator<Item = Result<T, Error>>, Error> {
-        let column = self.index_of(name)?;
-        Ok((0..self.len()).map(move |index| self.row(index).get_at(column)))
+        let at = self.index_of(name)?;
+        let (column, values) = (&self.columns[at], &self.values[at]);
+        Ok((0..self.rows).map(move |row| row::read(column, values.get(row))))
     }
 
     pub(crate) fn row(&self, index: usize) -> Row<'_> {
@@ -104,31 +137,57 @@ impl Batch {
     }
 
     pub(crate) fn value(&self, column: usize, row: usize) -> ValueRef<'_> {
-        let nulls = &self.data.nulls[column];
-        if nulls
-            .get(row / 8)
-            .is_some_and(|byte| byte >> (row % 8) & 1 == 1)
-        {
-            return ValueRef::Null;
-        }
-        match &self.data.columns[column] {
-            ColumnData::Booleans(truths) => ValueRef::Boolean(truths[row] != 0),
-            ColumnData::Int32s(numbers) => ValueRef::Integer(numbers[row].into()),
-            ColumnData::Int64s(numbers) => ValueRef::Integer(numbers[row]),
-            ColumnData::Float64s(numbers) => ValueRef::Float(numbers[row]),
-            ColumnData::Blobs(cells) => ValueRef::Bytes(cell(cells, row)),
-            ColumnData::Strings(texts) => ValueRef::Text(&texts[row]),
-            ColumnData::Values(values) => ValueRef::from(&values[row]),
-            ColumnData::Texts(cells) => {
-                let bytes = cell(cells, row);
-                std::str::from_utf8(bytes).map_or(ValueRef::Bytes(bytes), ValueRef::Text)
-            }
+        self.values[column].get(row)
+    }
+}
+
+impl Data {
+    #[cfg(any(target_family = "wasm", test))]
+    fn new(data: ColumnData) -> Self {
+        let ColumnData::Texts(Cells { offsets, data }) = data else {
+            return Self::Other(data);
+        };
+        match String::from_utf8(data) {
+            Ok(text) => Self::Texts { offsets, text },
+            Err(other) => Self::Other(ColumnData::Blobs(Cells {
+                offsets,
+                data: other.into_bytes(),
+            })),
         }
     }
 }
 
-fn cell(cells: &Cells, row: usize) -> &[u8] {
-    &cells.data[cells.offsets[row] as usize..cells.offsets[row + 1] as usize]
+impl Values {
+    #[inline]
+    fn get(&self, row: usize) -> ValueRef<'_> {
+        if self.is_null(row) {
+            return ValueRef::Null;
+        }
+        match &self.data {
+            Data::Texts { offsets, text } => {
+                let cell = offsets[row] as usize..offsets[row + 1] as usize;
+                ValueRef::Text(&text[cell])
+            }
+            Data::Other(data) => match data {
+                ColumnData::Booleans(truths) => ValueRef::Boolean(truths[row] != 0),
+                ColumnData::Int32s(numbers) => ValueRef::Integer(numbers[row].into()),
+                ColumnData::Int64s(numbers) => ValueRef::Integer(numbers[row]),
+                ColumnData::Float64s(numbers) => ValueRef::Float(numbers[row]),
+                ColumnData::Texts(cells) | ColumnData::Blobs(cells) => {
+                    let cell = cells.offsets[row] as usize..cells.offsets[row + 1] as usize;
+                    ValueRef::Bytes(&cells.data[cell])
+                }
+                ColumnData::Strings(texts) => ValueRef::Text(&texts[row]),
+                ColumnData::Values(values) => ValueRef::from(&values[row]),
+            },
+        }
+    }
+
+    #[inline]
+    fn is_null(&self, row: usize) -> bool {
+        let byte = self.nulls.get(row / 8);
+        byte.is_some_and(|byte| byte >> (row % 8) & 1 == 1)
+    }
 }
 
 #[cfg(test)]

@@ -43,11 +43,17 @@ impl<'a> Row<'a> {
                 position + 1
             )));
         };
-        let value = self.batch.value(position, self.index);
-        T::from_value(value).ok_or_else(|| mismatch(column, value, std::any::type_name::<T>()))
+        read(column, self.batch.value(position, self.index))
     }
 }
 
+/// Reads a value of a column.
+#[inline]
+pub(crate) fn read<'a, T: FromValue<'a>>(column: &Column, value: ValueRef<'a>) -> Result<T, Error> {
+    T::from_value(value).ok_or_else(|| mismatch(column, value, std::any::type_name::<T>()))
+}
+
+#[cold]
 fn mismatch(column: &Column, value: ValueRef<'_>, wanted: &str) -> Error {
     let Column { name, type_name } = column;
     let of_type = if type_name.is_empty() {

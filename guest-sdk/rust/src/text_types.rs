@@ -70,6 +70,9 @@ pub trait Element {
     /// The type of the element as PostgreSQL spells it.
     const TYPE: &'static str;
 
+    /// Whether its text form may hold more than letters, digits, signs and points, or be `NULL`.
+    const QUOTED: bool = true;
+
     /// Appends the text form of the element, unquoted.
     fn write(&self, text: &mut String);
 
@@ -80,26 +83,59 @@ pub trait Element {
 }
 
 macro_rules! elements {
-    ($($type:ty => $name:literal),+ $(,)?) => {$(
+    ($($type:ty => $name:literal, $quoted:literal, $write:expr);+ $(;)?) => {$(
         impl Element for $type {
             const TYPE: &'static str = $name;
+            const QUOTED: bool = $quoted;
 
+            #[inline]
             fn write(&self, text: &mut String) {
-                // Writing to a `String` cannot fail.
-                let _ = write!(text, "{self}");
+                let write: fn(&Self, &mut String) = $write;
+                write(self, text);
             }
         }
     )+};
 }
 
 elements! {
-    bool => "boolean", i16 => "smallint", i32 => "integer", i64 => "bigint", f64 => "double precision",
-    String => "text", str => "text", Numeric => "numeric", Uuid => "uuid", Json => "jsonb",
+    bool => "boolean", false, |truth, text| text.push_str(if *truth { "true" } else { "false" });
+    i16 => "smallint", false, |&number, text| push_integer(number.into(), text);
+    i32 => "integer", false, |&number, text| push_integer(number.into(), text);
+    i64 => "bigint", false, |&number, text| push_integer(number, text);
+    // Writing to a `String` cannot fail.
+    f64 => "double precision", false, |number, text| drop(write!(text, "{number}"));
+    String => "text", true, |element, text| text.push_str(element);
+    str => "text", true, |element, text| text.push_str(element);
+    Numeric => "numeric", true, |element, text| text.push_str(&element.0);
+    Uuid => "uuid", true, |element, text| text.push_str(&element.0);
+    Json => "jsonb", true, |element, text| text.push_str(&element.0);
+}
+
+/// As `Display` does, without the machinery of it.
+fn push_integer(number: i64, text: &mut String) {
+    const LONGEST: usize = 19;
+    let mut digits = [0; LONGEST];
+    let mut start = LONGEST;
+    let mut rest = number.unsigned_abs();
+    loop {
+        start -= 1;
+        digits[start] = b'0' + (rest % 10) as u8;
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    if number < 0 {
+        text.push('-');
+    }
+    text.extend(digits[start..].iter().map(|&digit| char::from(digit)));
 }
 
 impl<T: Element> Element for Option<T> {
     const TYPE: &'static str = T::TYPE;
+    const QUOTED: bool = T::QUOTED;
 
+    #[inline]
     fn write(&self, text: &mut String) {
         if let Some(element) = self {
             element.write(text);
@@ -113,7 +149,9 @@ impl<T: Element> Element for Option<T> {
 
 impl<T: Element + ?Sized> Element for &T {
     const TYPE: &'static str = T::TYPE;
+    const QUOTED: bool = T::QUOTED;
 
+    #[inline]
     fn write(&self, text: &mut String) {
         (**self).write(text);
     }
@@ -137,32 +175,44 @@ impl<T: Element + ?Sized> Element for &T {
 /// # assert_eq!(names.text, r#"{"O'Brien, \"Pat\"",NULL}"#);
 /// ```
 pub fn array<T: Element>(items: impl IntoIterator<Item = T>) -> Value {
-    let mut text = String::from("{");
-    let mut element = String::new();
-    for (index, item) in items.into_iter().enumerate() {
+    let items = items.into_iter();
+    let mut text = String::with_capacity(2 + items.size_hint().0.saturating_mul(8));
+    text.push('{');
+    for (index, item) in items.enumerate() {
         if index > 0 {
             text.push(',');
         }
         if item.is_null() {
             text.push_str("NULL");
-            continue;
+        } else if T::QUOTED {
+            text.push('"');
+            let start = text.len();
+            item.write(&mut text);
+            escape(&mut text, start);
+            text.push('"');
+        } else {
+            item.write(&mut text);
         }
-        element.clear();
-        item.write(&mut element);
-        text.push('"');
-        for character in element.chars() {
-            if matches!(character, '"' | '\\') {
-                text.push('\\');
-            }
-            text.push(character);
-        }
-        text.push('"');
     }
     text.push('}');
     Value::Other(OtherValue {
         type_name: format!("{}[]", T::TYPE),
         text,
     })
+}
+
+/// Escapes what stands from `start` on for the inside of quotes.
+fn escape(text: &mut String, start: usize) {
+    let is_special = |byte: &u8| matches!(byte, b'"' | b'\\');
+    let Some(first) = text.as_bytes()[start..].iter().position(is_special) else {
+        return;
+    };
+    for character in text.split_off(start + first).chars() {
+        if matches!(character, '"' | '\\') {
+            text.push('\\');
+        }
+        text.push(character);
+    }
 }
 
 #[cfg(test)]
@@ -179,8 +229,15 @@ mod tests {
     #[test]
     fn an_array_quotes_its_elements_and_names_its_type() {
         assert_eq!(
-            text(array([1_i64, -2])),
-            ("bigint[]".into(), r#"{"1","-2"}"#.into())
+            text(array([1_i64, -20, i64::MIN, i64::MAX])),
+            (
+                "bigint[]".into(),
+                "{1,-20,-9223372036854775808,9223372036854775807}".into()
+            )
+        );
+        assert_eq!(
+            text(array([Some(true), None])),
+            ("boolean[]".into(), "{true,NULL}".into())
         );
         assert_eq!(
             text(array(["", "NULL", r"a\b"])),
