@@ -3,6 +3,7 @@
 //! A new database is one file that implements [`Driver`], [`Session`] and [`RunLock`], and a line in
 //! [`open`]. The order of things (lock, begin, record, commit) belongs to the engine alone.
 
+mod cells;
 mod error;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -19,8 +20,10 @@ use async_trait::async_trait;
 use camino::Utf8Path;
 use jiff::Timestamp;
 
+pub use cells::Rows;
+pub(crate) use cells::{Cells, Run, span};
 pub use error::{DatabaseError, DriverError};
-pub use value::{Column, Rows, Value};
+pub use value::{Column, Value};
 
 /// The SQL that a database speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]

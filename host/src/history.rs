@@ -95,7 +95,7 @@ impl History {
             .query(&self.glance_query(), &[], ResultLimit::NONE)
             .await
         {
-            Ok(rows) => Ok(glance(rows.rows)),
+            Ok(rows) => Ok(glance(rows.into_rows())),
             Err(error) if error.is_undefined_table() => Ok(Glance {
                 rows: self.read_versions(session).await?.rows,
                 tally: String::new(),
@@ -113,7 +113,7 @@ impl History {
             .query(&self.state_query(), &[], ResultLimit::NONE)
             .await
         {
-            Ok(rows) => Ok(state(rows.rows)),
+            Ok(rows) => Ok(state(rows.into_rows())),
             Err(error) if error.is_undefined_table() => self.read_versions(session).await,
             Err(error) => Err(error),
         }
@@ -125,7 +125,7 @@ impl History {
         match session.query(&sql, &[], ResultLimit::NONE).await {
             Ok(rows) => Ok(State {
                 rows: rows
-                    .rows
+                    .into_rows()
                     .into_iter()
                     .map(|mut row| text(row.pop()))
                     .collect(),

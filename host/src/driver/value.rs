@@ -1,7 +1,5 @@
 //! Values on their way between a guest and a database.
 
-use std::sync::Arc;
-
 /// A SQL value; the cases are those of the WIT's `value`, which documents their units.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Value {
@@ -123,13 +121,4 @@ pub struct Column {
     pub name: String,
     /// The name of its type as the database spells it; empty where it has none (an expression in SQLite).
     pub type_name: String,
-}
-
-/// Rows of one result.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Rows {
-    /// One entry a column; shared, since a cursor hands the same ones out with every run of rows.
-    pub columns: Arc<[Column]>,
-    /// The rows; each has as many values as there are columns.
-    pub rows: Vec<Vec<Value>>,
 }

@@ -102,7 +102,7 @@ impl sql::Host for Guest {
             .await?;
         Ok(sql::RowSet {
             columns: convert::columns(&found.columns),
-            rows: convert::rows(found.rows),
+            rows: convert::rows(found.into_rows()),
         })
     }
 
@@ -179,7 +179,7 @@ impl sql::HostCursor for Guest {
         let cursor = self.table.get(&handle)?;
         let (serial, text) = (cursor.serial(), cursor.text);
         let rows = self.loan.fetch(serial, max_rows).await?;
-        if rows.rows.is_empty() {
+        if rows.is_empty() {
             return Ok(None);
         }
         Ok(Some(convert::batch(rows, text)?))

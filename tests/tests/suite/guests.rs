@@ -87,7 +87,7 @@ async fn upgrade_in(
         .query("SELECT 1", &[], driver::ResultLimit::NONE)
         .await;
     assert_eq!(
-        one.unwrap().rows,
+        one.unwrap().into_rows(),
         [[Value::Int64(1)]],
         "the session lives on"
     );
@@ -395,7 +395,11 @@ async fn values_make_the_round_trip_by_rows_and_by_columns() {
             .session
             .query(difference, &[], driver::ResultLimit::NONE)
             .await;
-        assert_eq!(different.unwrap().rows, [[Value::Int64(0)]], "{through}");
+        assert_eq!(
+            different.unwrap().into_rows(),
+            [[Value::Int64(0)]],
+            "{through}"
+        );
     }
 }
 

@@ -34,7 +34,7 @@ async fn rows(session: &mut dyn Session, sql: &str, params: &[Value]) -> Vec<Vec
         .query(sql, params, NO_LIMIT)
         .await
         .unwrap_or_else(|error| panic!("{sql}\n{error:?}"))
-        .rows
+        .into_rows()
 }
 
 async fn value(session: &mut dyn Session, sql: &str, params: &[Value]) -> Value {

@@ -52,7 +52,9 @@ fn open(url: &str, folder: &std::path::Path) -> Arc<dyn Driver> {
 
 async fn query(session: &mut dyn Session, sql: &str) -> Vec<Vec<Value>> {
     let result = session.query(sql, &[], ResultLimit::NONE).await;
-    result.unwrap_or_else(|error| panic!("{sql}: {error}")).rows
+    result
+        .unwrap_or_else(|error| panic!("{sql}: {error}"))
+        .into_rows()
 }
 
 async fn count(session: &mut dyn Session, table: &str) -> i64 {
@@ -177,8 +179,9 @@ async fn every_value_makes_the_round_trip_at_its_edges() {
             .query(&format!("SELECT v FROM t{number}"), &[], ResultLimit::NONE)
             .await
             .unwrap();
-        assert!(rows.rows == [[expected]], "{declared}: {:.200?}", rows.rows);
         assert_eq!(rows.columns[0].type_name, declared);
+        let rows = rows.into_rows();
+        assert!(rows == [[expected]], "{declared}: {rows:.200?}");
     }
     session.commit(Durability::Now).await.unwrap();
 }
@@ -234,7 +237,7 @@ async fn dates_are_what_sqlite_reads_as_dates() {
         .await
         .unwrap();
     assert_eq!(
-        rows.rows,
+        rows.into_rows(),
         [["1969".into(), Value::Int64(1), Value::Int64(-1)]]
     );
 }
@@ -253,7 +256,7 @@ async fn parameters_go_by_their_numbers() {
             .query(sql, &params, ResultLimit::NONE)
             .await
             .unwrap()
-            .rows;
+            .into_rows();
         assert_eq!(rows, [[3, 1, 2, 1].map(Value::Int64)], "{sql}");
     }
     for (sql, params) in [
@@ -372,7 +375,7 @@ async fn results_stop_at_their_limit() {
     let cursor = session.open_cursor(megabytes, &[]).await.unwrap();
     let mut pages = Vec::new();
     loop {
-        let page = session.fetch(cursor, 100, bytes).await.unwrap().rows;
+        let page = session.fetch(cursor, 100, bytes).await.unwrap();
         if page.is_empty() {
             break;
         }
@@ -416,7 +419,11 @@ async fn cursors_show_what_was_there_whatever_is_written_between() {
 
     let mut seen = Vec::new();
     loop {
-        let page = session.fetch(up, 90, ResultLimit::NONE).await.unwrap().rows;
+        let page = session
+            .fetch(up, 90, ResultLimit::NONE)
+            .await
+            .unwrap()
+            .into_rows();
         if page.is_empty() {
             break;
         }
@@ -454,7 +461,6 @@ async fn cursors_show_what_was_there_whatever_is_written_between() {
             .fetch(up, 1, ResultLimit::NONE)
             .await
             .unwrap()
-            .rows
             .is_empty()
     );
     session.commit(Durability::Now).await.unwrap();
@@ -471,7 +477,7 @@ async fn a_cursor_that_was_half_read_does_not_start_again() {
     let mut seen = Vec::new();
     for _ in 0..8 {
         let page = session.fetch(cursor, 2, ResultLimit::NONE).await.unwrap();
-        seen.push(page.rows.len());
+        seen.push(page.len());
     }
     assert_eq!(seen, [2, 2, 1, 0, 0, 0, 0, 0]);
 }

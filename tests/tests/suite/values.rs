@@ -267,7 +267,7 @@ async fn comes_as_expected(db: &Database, kinds: &[Kind]) {
             .query(&sql, &[], ResultLimit::NONE)
             .await
             .unwrap()
-            .rows;
+            .into_rows();
         assert_eq!(rows.len(), values.len(), "{type_name}");
         for row in rows {
             assert_eq!(row[0].case(), *case, "{type_name}");

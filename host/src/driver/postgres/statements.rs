@@ -8,7 +8,7 @@ use tokio_postgres::{Row, Statement};
 
 use super::values::{Cell, Decoder, type_name};
 use crate::driver::Dialect::Postgresql;
-use crate::driver::{Column, DriverError, Value};
+use crate::driver::{Column, DriverError, Rows};
 use crate::sql::{Lexer, TokenKind};
 
 /// How many prepared statements a session keeps on the server.
@@ -59,27 +59,24 @@ impl Layout {
         }
     }
 
-    /// Reads a row.
+    /// Reads a row behind those that are there; returns its size.
     ///
     /// # Errors
     /// [`DriverError::Conversion`] names the column and its type.
-    pub(super) fn read(&self, row: &Row) -> Result<Vec<Value>, DriverError> {
-        self.decoders
-            .iter()
-            .enumerate()
-            .map(|(at, decoder)| {
-                let cell = row
-                    .try_get::<_, Cell<'_>>(at)
-                    .map_err(|_| "the server sent too few columns");
-                cell.and_then(|cell| decoder.decode(cell)).map_err(|why| {
+    pub(super) fn read(&self, row: &Row, rows: &mut Rows) -> Result<u64, DriverError> {
+        rows.append(|at, column| {
+            let cell = row
+                .try_get::<_, Cell<'_>>(at)
+                .map_err(|_| "the server sent too few columns");
+            cell.and_then(|cell| self.decoders[at].read(cell, column))
+                .map_err(|why| {
                     let Column { name, type_name } = &self.columns[at];
                     DriverError::Conversion(format!(
                         "column {} (\"{name}\") of type {type_name} cannot be read: {why}",
                         at + 1
                     ))
                 })
-            })
-            .collect()
+        })
     }
 }
 

@@ -79,13 +79,16 @@ impl From<rusqlite::Error> for Failure {
 /// # Errors
 /// [`DriverError::Limit`] as soon as they are too many.
 pub(super) fn read_all(statement: &mut Statement<'_>, limit: ResultLimit) -> Result<Rows, Failure> {
-    let mut read = Vec::new();
     let mut bytes = 0_u64;
-    let mut shape = None;
+    let mut read = None;
     let mut rows = statement.raw_query();
     while let Some(row) = rows.next()? {
         // After the first step, since that may prepare a statement anew whose tables have changed.
-        let shape = shape.get_or_insert_with(|| Shape::of(row.as_ref()));
+        let (shape, read) = read.get_or_insert_with(|| {
+            let shape = Shape::of(row.as_ref());
+            let read = Rows::new(Arc::clone(&shape.columns));
+            (shape, read)
+        });
         if read.len() as u64 >= limit.rows {
             return Err(Failure::Driver(DriverError::Limit {
                 unit: "rows",
@@ -99,10 +102,9 @@ pub(super) fn read_all(statement: &mut Statement<'_>, limit: ResultLimit) -> Res
         read.push(shape.read(row)?);
     }
     drop(rows);
-    let shape = shape.unwrap_or_else(|| Shape::of(statement));
-    Ok(Rows {
-        columns: shape.columns,
-        rows: read,
+    Ok(match read {
+        Some((_, read)) => read,
+        None => Rows::new(Shape::of(statement).columns),
     })
 }
 
@@ -148,7 +150,7 @@ impl<'c> Cursor<'c> {
     pub(super) fn fetch(&mut self, max_rows: u32, limit: ResultLimit) -> Result<Rows, Failure> {
         let most = u64::from(max_rows.max(1)).min(limit.rows.max(1));
         let mut page = Page {
-            rows: Vec::new(),
+            rows: Rows::new(self.columns()),
             bytes: 0,
             most,
             limit,
@@ -194,10 +196,7 @@ impl<'c> Cursor<'c> {
                 return Err(failure);
             }
         }
-        Ok(Rows {
-            columns: self.columns(),
-            rows: page.rows,
-        })
+        Ok(page.rows)
     }
 
     /// Moves the rows that are still to come out of the way of statements that write.
@@ -212,7 +211,7 @@ impl<'c> Cursor<'c> {
 
 /// The rows of one answer.
 struct Page {
-    rows: Vec<Vec<Value>>,
+    rows: Rows,
     bytes: u64,
     most: u64,
     limit: ResultLimit,

@@ -1,6 +1,6 @@
-//! Rows to columns.
+//! The columns of a result in the form that guests take them in.
 
-use crate::driver::{Column, DriverError, Rows, Value};
+use crate::driver::{Cells as DriverCells, Column, DriverError, Rows, Run, Value, span};
 use crate::wasm::bindings::whimbrel::migrate::types::{
     Batch, Cells, ColumnData, TextForm, Value as WitValue,
 };
@@ -17,35 +17,21 @@ enum Form {
     Values,
 }
 
-/// Turns rows into columns. Each column takes the form of its values; one that has only nulls takes that of its type,
+/// Turns rows into a batch. Each column takes the form of its values; one that has only nulls takes that of its type,
 /// so that a guest sees the same form in every batch of a cursor.
 ///
 /// # Errors
 /// [`DriverError::Conversion`] when the cells of a column do not fit the format's 32-bit offsets.
 pub(crate) fn batch(rows: Rows, text: TextForm) -> Result<Batch, DriverError> {
-    let Rows { columns, mut rows } = rows;
     let count = u32::try_from(rows.len())
         .map_err(|_| DriverError::Conversion("a batch has at most 4294967295 rows".to_owned()))?;
+    let (columns, cells) = rows.into_cells();
     let mut data = Vec::with_capacity(columns.len());
     let mut nulls = Vec::with_capacity(columns.len());
-    for (index, column) in columns.iter().enumerate() {
-        let form = form(&rows, index, column);
-        nulls.push(null_bitmap(&rows, index));
-        let cells = rows
-            .iter_mut()
-            .map(|row| std::mem::replace(&mut row[index], Value::Null));
-        data.push(match (form, text) {
-            (Form::Booleans, _) => {
-                ColumnData::Booleans(cells.map(|v| u8::from(v == Value::Boolean(true))).collect())
-            }
-            (Form::Int32s, _) => ColumnData::Int32s(cells.map(int32).collect()),
-            (Form::Int64s, _) => ColumnData::Int64s(cells.map(int64).collect()),
-            (Form::Float64s, _) => ColumnData::Float64s(cells.map(float64).collect()),
-            (Form::Texts, TextForm::Strings) => ColumnData::Strings(cells.map(string).collect()),
-            (Form::Texts, TextForm::Cells) => ColumnData::Texts(joined(cells, column)?),
-            (Form::Blobs, _) => ColumnData::Blobs(joined(cells, column)?),
-            (Form::Values, _) => ColumnData::Values(cells.map(WitValue::from).collect()),
-        });
+    for (column, cells) in columns.iter().zip(cells) {
+        let (column_data, bitmap) = column_data(cells, column, text)?;
+        data.push(column_data);
+        nulls.push(bitmap);
     }
     Ok(Batch {
         rows: count,
@@ -54,26 +40,62 @@ pub(crate) fn batch(rows: Rows, text: TextForm) -> Result<Batch, DriverError> {
     })
 }
 
-fn form(rows: &[Vec<Value>], index: usize, column: &Column) -> Form {
-    let mut forms = rows.iter().filter_map(|row| form_of_value(&row[index]));
+fn column_data(
+    cells: DriverCells,
+    column: &Column,
+    text: TextForm,
+) -> Result<(ColumnData, Vec<u8>), DriverError> {
+    let count = cells.len();
+    let (run, nulls) = cells.into_parts();
+    let data = match run {
+        Run::Nulls => of_values(vec![Value::Null; count], column, text),
+        Run::Values(values) => of_values(values, column, text),
+        Run::Booleans(truths) => ColumnData::Booleans(truths),
+        Run::Int32s(numbers) => ColumnData::Int32s(numbers),
+        Run::Int64s(numbers) => ColumnData::Int64s(numbers),
+        Run::Float64s(numbers) => ColumnData::Float64s(numbers),
+        Run::Texts(texts, ends) => match text {
+            TextForm::Cells => ColumnData::Texts(joined(texts.into_bytes(), &ends, column)?),
+            TextForm::Strings => {
+                let texts = (0..count).map(|at| texts[span(&ends, at)].to_owned());
+                ColumnData::Strings(texts.collect())
+            }
+        },
+        Run::Blobs(blobs, ends) => ColumnData::Blobs(joined(blobs, &ends, column)?),
+    };
+    Ok((data, nulls))
+}
+
+/// Values that have no run of their own: nulls, cases of two widths, and all that mixes.
+fn of_values(values: Vec<Value>, column: &Column, text: TextForm) -> ColumnData {
+    let empty = || Cells {
+        offsets: vec![0; values.len() + 1],
+        data: Vec::new(),
+    };
+    match (form(&values, column), text) {
+        (Form::Booleans, _) => ColumnData::Booleans(vec![0; values.len()]),
+        (Form::Int32s, _) => ColumnData::Int32s(values.iter().map(int32).collect()),
+        (Form::Int64s, _) => ColumnData::Int64s(vec![0; values.len()]),
+        (Form::Float64s, _) => ColumnData::Float64s(values.iter().map(float64).collect()),
+        (Form::Texts, TextForm::Strings) => ColumnData::Strings(vec![String::new(); values.len()]),
+        (Form::Texts, TextForm::Cells) => ColumnData::Texts(empty()),
+        (Form::Blobs, _) => ColumnData::Blobs(empty()),
+        (Form::Values, _) => ColumnData::Values(values.into_iter().map(WitValue::from).collect()),
+    }
+}
+
+fn form(values: &[Value], column: &Column) -> Form {
+    let mut forms = values.iter().filter_map(|value| match value {
+        Value::Null => None,
+        Value::Int16(_) | Value::Int32(_) => Some(Form::Int32s),
+        Value::Float32(_) | Value::Float64(_) => Some(Form::Float64s),
+        _ => Some(Form::Values),
+    });
     match forms.next() {
         None => form_of_type(&column.type_name),
         Some(first) if forms.all(|form| form == first) => first,
         Some(_) => Form::Values,
     }
-}
-
-fn form_of_value(value: &Value) -> Option<Form> {
-    Some(match value {
-        Value::Null => return None,
-        Value::Boolean(_) => Form::Booleans,
-        Value::Int16(_) | Value::Int32(_) => Form::Int32s,
-        Value::Int64(_) => Form::Int64s,
-        Value::Float32(_) | Value::Float64(_) => Form::Float64s,
-        Value::Text(_) => Form::Texts,
-        Value::Bytes(_) => Form::Blobs,
-        _ => Form::Values,
-    })
 }
 
 /// The form of a column without values, by the names of PostgreSQL's types and SQLite's storage classes.
@@ -89,70 +111,36 @@ fn form_of_type(type_name: &str) -> Form {
     }
 }
 
-fn null_bitmap(rows: &[Vec<Value>], index: usize) -> Vec<u8> {
-    let mut bitmap = Vec::new();
-    for (at, row) in rows.iter().enumerate() {
-        if row[index] == Value::Null {
-            if bitmap.is_empty() {
-                bitmap.resize(rows.len().div_ceil(8), 0);
-            }
-            bitmap[at / 8] |= 1 << (at % 8);
-        }
-    }
-    bitmap
-}
-
-fn int32(value: Value) -> i32 {
-    match value {
+fn int32(value: &Value) -> i32 {
+    match *value {
         Value::Int16(v) => v.into(),
         Value::Int32(v) => v,
         _ => 0,
     }
 }
 
-fn int64(value: Value) -> i64 {
-    match value {
-        Value::Int64(v) => v,
-        _ => 0,
-    }
-}
-
-fn float64(value: Value) -> f64 {
-    match value {
+fn float64(value: &Value) -> f64 {
+    match *value {
         Value::Float32(v) => v.into(),
         Value::Float64(v) => v,
         _ => 0.0,
     }
 }
 
-fn string(value: Value) -> String {
-    match value {
-        Value::Text(v) => v,
-        _ => String::new(),
+fn joined(data: Vec<u8>, ends: &[usize], column: &Column) -> Result<Cells, DriverError> {
+    if u32::try_from(data.len()).is_err() {
+        return Err(DriverError::Conversion(format!(
+            "column `{}`: more than 4 GiB in one batch",
+            column.name
+        )));
     }
-}
-
-fn joined(values: impl Iterator<Item = Value>, column: &Column) -> Result<Cells, DriverError> {
-    let mut cells = Cells {
-        offsets: vec![0],
-        data: Vec::new(),
-    };
-    for value in values {
-        match &value {
-            Value::Text(text) => cells.data.extend_from_slice(text.as_bytes()),
-            Value::Bytes(bytes) => cells.data.extend_from_slice(bytes),
-            _ => {}
-        }
-        cells
-            .offsets
-            .push(u32::try_from(cells.data.len()).map_err(|_| {
-                DriverError::Conversion(format!(
-                    "column `{}`: more than 4 GiB in one batch",
-                    column.name
-                ))
-            })?);
-    }
-    Ok(cells)
+    let ends = ends
+        .iter()
+        .map(|&end| u32::try_from(end).unwrap_or(u32::MAX));
+    Ok(Cells {
+        offsets: std::iter::once(0).chain(ends).collect(),
+        data,
+    })
 }
 
 #[cfg(test)]
@@ -166,15 +154,11 @@ mod tests {
             name: "c".to_owned(),
             type_name: type_name.to_owned(),
         }];
-        let rows = values.into_iter().map(|value| vec![value]).collect();
-        let mut batch = batch(
-            Rows {
-                columns: columns.into(),
-                rows,
-            },
-            text,
-        )
-        .unwrap();
+        let mut rows = Rows::new(columns.into());
+        for value in values {
+            rows.push(vec![value]);
+        }
+        let mut batch = batch(rows, text).unwrap();
         (batch.columns.remove(0), batch.nulls.remove(0))
     }
 

@@ -126,7 +126,7 @@ on_every_postgres! {
         let limit = ResultLimit { rows: 10, bytes: 1 << 20 };
         let error = session.query("SELECT generate_series(1, 11)", &[], limit).await.unwrap_err();
         assert!(matches!(error, DriverError::Limit { unit: "rows", limit: 10 }), "{error:?}");
-        assert_eq!(session.query("SELECT generate_series(1, 10)", &[], limit).await.unwrap().rows.len(), 10);
+        assert_eq!(session.query("SELECT generate_series(1, 10)", &[], limit).await.unwrap().len(), 10);
         let started = Instant::now();
         let endless = "SELECT repeat('x', 1000), generate_series(1, 1000000000)";
         let error = session.query(endless, &[], limit).await.unwrap_err();
@@ -144,7 +144,7 @@ on_every_postgres! {
         let limit = ResultLimit { rows: u64::MAX, bytes: 10_000 };
         let mut read = Vec::new();
         loop {
-            let rows = session.fetch(cursor, 700, limit).await.unwrap().rows;
+            let rows = session.fetch(cursor, 700, limit).await.unwrap().into_rows();
             if rows.is_empty() {
                 break;
             }
@@ -158,7 +158,7 @@ on_every_postgres! {
         let growing = "SELECT repeat('x', n * 100) FROM generate_series(1, 50) n";
         let growing = session.open_cursor(growing, &[]).await.unwrap();
         let mut read = 0;
-        while let n @ 1.. = session.fetch(growing, 1000, limit).await.unwrap().rows.len() {
+        while let n @ 1.. = session.fetch(growing, 1000, limit).await.unwrap().len() {
             read += n;
         }
         assert_eq!(read, 50);

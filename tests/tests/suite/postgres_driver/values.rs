@@ -134,7 +134,7 @@ on_every_postgres! {
             )
             .await
             .unwrap();
-        assert_eq!(returned.rows, [[other("int4[]", "{1,2}"), other("mood", "good")]]);
+        assert_eq!(returned.into_rows(), [[other("int4[]", "{1,2}"), other("mood", "good")]]);
     }
 
     async fn what_cannot_be_converted_is_named(db: Database) {

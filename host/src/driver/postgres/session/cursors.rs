@@ -3,9 +3,9 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
+use futures_util::pin_mut;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::reading::size;
 use super::{PostgresSession, Transaction, encode_all};
 use crate::driver::postgres::statements::{Reader, without_semicolon};
 use crate::driver::{Column, CursorId, DriverError, ResultLimit, Rows, Value};
@@ -119,7 +119,7 @@ impl PostgresSession {
             .remove(&id)
             .ok_or(DriverError::Closed { source: None })?;
         let max_rows = u64::from(max_rows).min(limit.rows);
-        let mut rows = Vec::new();
+        let mut rows = Rows::new(cursor.reader.layout.columns.clone());
         let mut bytes = 0_u64;
         while (rows.len() as u64) < max_rows {
             if let Some(row) = cursor.left.pop_front() {
@@ -147,21 +147,25 @@ impl PostgresSession {
             if run == 0 && !rows.is_empty() {
                 break;
             }
-            self.fetch_run(id, &mut cursor, run.max(1), limit).await?;
+            bytes += self
+                .fetch_run(id, &mut cursor, run.max(1), limit, &mut rows, bytes)
+                .await?;
         }
-        let columns = cursor.reader.layout.columns.clone();
         self.cursors.open.insert(id, cursor);
-        Ok(Rows { columns, rows })
+        Ok(rows)
     }
 
-    /// Fetches `run` rows behind those that are left.
+    /// Fetches `run` rows, of which those go to `rows`, which hold `bytes`, that stay below the limit. Returns the size
+    /// of what went there.
     async fn fetch_run(
         &mut self,
         id: CursorId,
         cursor: &mut Cursor,
         run: u64,
         limit: ResultLimit,
-    ) -> Result<(), DriverError> {
+        rows: &mut Rows,
+        bytes: u64,
+    ) -> Result<u64, DriverError> {
         let client = self.link.client.clone();
         let fetch = format!("FETCH FORWARD {run} FROM {}", name(id));
         let nothing: [(&(dyn ToSql + Sync), Type); 0] = [];
@@ -171,21 +175,27 @@ impl PostgresSession {
             rows: u64::MAX,
             bytes: limit.bytes.saturating_mul(SLACK),
         };
-        let fetched = self
-            .read_all(stream, &cursor.reader.layout, within)
-            .await?
-            .rows;
-        let count = fetched.len() as u64;
+        let mut kept = 0;
+        let left = &mut cursor.left;
+        let keep = |rows: &mut Rows, size| {
+            if left.is_empty() && bytes + kept + size <= limit.bytes {
+                kept += size;
+            } else {
+                left.extend(rows.pop());
+            }
+        };
+        pin_mut!(stream);
+        let (count, read) = self
+            .read_rows(stream, &cursor.reader.layout, within, None, rows, keep)
+            .await?;
         if count < run {
             cursor.end = End::Reached;
         }
-        let bytes = fetched.iter().map(|row| size(row)).sum::<u64>();
-        if let Some(width) = bytes.checked_div(count) {
+        if let Some(width) = read.checked_div(count) {
             cursor.width = width;
             cursor.run = run;
         }
-        cursor.left.extend(fetched);
-        Ok(())
+        Ok(kept)
     }
 
     pub(super) async fn close_cursor_inner(&mut self, id: CursorId) -> Result<(), DriverError> {
@@ -211,4 +221,9 @@ fn without_prefix(error: DriverError, prefix: usize) -> DriverError {
         }
         other => other,
     }
+}
+
+/// The size of a row in memory.
+fn size(row: &[Value]) -> u64 {
+    row.iter().map(|value| value.size() as u64).sum()
 }

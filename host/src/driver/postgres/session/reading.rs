@@ -31,7 +31,11 @@ impl PostgresSession {
         let stream = self
             .send(client.query_raw(&reader.statement, &params))
             .await?;
-        self.read_all(stream, &reader.layout, limit).await
+        pin_mut!(stream);
+        let mut rows = Rows::new(reader.layout.columns.clone());
+        self.read_rows(stream, &reader.layout, limit, None, &mut rows, |_, _| {})
+            .await?;
+        Ok(rows)
     }
 
     /// The host's query: one round trip, and only types that tokio-postgres knows without asking the server.
@@ -50,17 +54,17 @@ impl PostgresSession {
         pin_mut!(stream);
         let Some(first) = stream.next().await else {
             // What the columns of no rows are is not told, and the host does not ask.
-            return Ok(Rows {
-                columns: Arc::from([]),
-                rows: Vec::new(),
-            });
+            return Ok(Rows::new(Arc::from([])));
         };
         let first = first.map_err(|error| self.failed(error))?;
         let layout = match Layout::of(first.columns()) {
             Ok(layout) => layout,
             Err(column) => return Err(unreadable(column, &"it is the host's")),
         };
-        self.read_rows(stream, &layout, limit, Some(first)).await
+        let mut rows = Rows::new(layout.columns.clone());
+        self.read_rows(stream, &layout, limit, Some(first), &mut rows, |_, _| {})
+            .await?;
+        Ok(rows)
     }
 
     /// How a migration's statement is read.
@@ -97,26 +101,18 @@ impl PostgresSession {
         Ok(reader)
     }
 
-    /// Reads a result to its end, or to the limit.
-    pub(super) async fn read_all(
-        &mut self,
-        stream: RowStream,
-        layout: &Layout,
-        limit: ResultLimit,
-    ) -> Result<Rows, DriverError> {
-        pin_mut!(stream);
-        self.read_rows(stream, layout, limit, None).await
-    }
-
-    async fn read_rows(
+    /// Reads a result to its end, or to the limit, into `rows`; after each row, `added` is told its size and may take
+    /// it away. Returns how many rows there were, and their size.
+    pub(super) async fn read_rows(
         &mut self,
         mut stream: Pin<&mut RowStream>,
         layout: &Layout,
         limit: ResultLimit,
         mut first: Option<Row>,
-    ) -> Result<Rows, DriverError> {
-        let mut rows = Vec::new();
-        let mut bytes = 0_u64;
+        rows: &mut Rows,
+        mut added: impl FnMut(&mut Rows, u64),
+    ) -> Result<(u64, u64), DriverError> {
+        let (mut count, mut bytes) = (0_u64, 0_u64);
         loop {
             let row = match first.take() {
                 Some(row) => row,
@@ -125,15 +121,15 @@ impl PostgresSession {
                     None => break,
                 },
             };
-            let values = match layout.read(&row) {
-                Ok(values) => values,
+            let size = match layout.read(&row, rows) {
+                Ok(size) => size,
                 Err(error) => {
                     self.abandon(stream).await?;
                     return Err(error);
                 }
             };
-            bytes += size(&values);
-            let exceeded = if rows.len() as u64 >= limit.rows {
+            bytes += size;
+            let exceeded = if count >= limit.rows {
                 Some(("rows", limit.rows))
             } else if bytes > limit.bytes {
                 Some(("bytes", limit.bytes))
@@ -141,16 +137,14 @@ impl PostgresSession {
                 None
             };
             if let Some((unit, limit)) = exceeded {
-                drop(rows);
+                *rows = Rows::new(layout.columns.clone());
                 self.abandon(stream).await?;
                 return Err(DriverError::Limit { unit, limit });
             }
-            rows.push(values);
+            count += 1;
+            added(rows, size);
         }
-        Ok(Rows {
-            columns: layout.columns.clone(),
-            rows,
-        })
+        Ok((count, bytes))
     }
 
     /// Reads the rest of a result without keeping it, and has the server stop when that takes long; the transaction
@@ -191,9 +185,4 @@ impl PostgresSession {
             _ => Ok(()),
         }
     }
-}
-
-/// The size of a row in memory.
-pub(super) fn size(row: &[Value]) -> u64 {
-    row.iter().map(|value| value.size() as u64).sum()
 }

@@ -5,7 +5,7 @@ use std::error::Error;
 use tokio_postgres::types::{FromSql, Kind, Type};
 
 use super::{numeric, time};
-use crate::driver::Value;
+use crate::driver::{Cells, Value};
 
 /// The bytes of one cell as the server sent them; none for NULL.
 pub(in crate::driver::postgres) struct Cell<'a>(pub(in crate::driver::postgres) Option<&'a [u8]>);
@@ -86,11 +86,32 @@ impl Decoder {
         })
     }
 
-    /// Reads one cell; an error says why it cannot be a value.
-    pub(in crate::driver::postgres) fn decode(
+    /// Reads one cell into its column and returns the size of the value; an error says why it cannot be one.
+    pub(in crate::driver::postgres) fn read(
         &self,
         cell: Cell<'_>,
-    ) -> Result<Value, &'static str> {
+        column: &mut Cells,
+    ) -> Result<usize, &'static str> {
+        // Text and bytes go without a value of their own, which would be an allocation each.
+        Ok(match (self, cell.0) {
+            (Self::Text, Some(bytes)) => {
+                column.push_text(utf8(bytes)?);
+                size_of::<Value>() + bytes.len()
+            }
+            (Self::Bytes, Some(bytes)) => {
+                column.push_bytes(bytes);
+                size_of::<Value>() + bytes.len()
+            }
+            _ => {
+                let value = self.decode(cell)?;
+                let size = value.size();
+                column.push(value);
+                size
+            }
+        })
+    }
+
+    fn decode(&self, cell: Cell<'_>) -> Result<Value, &'static str> {
         let Some(bytes) = cell.0 else {
             return Ok(Value::Null);
         };
@@ -150,9 +171,11 @@ fn fixed<const N: usize>(bytes: &[u8]) -> Result<[u8; N], &'static str> {
 }
 
 fn text(bytes: &[u8]) -> Result<String, &'static str> {
-    std::str::from_utf8(bytes)
-        .map(str::to_owned)
-        .map_err(|_| "it is not UTF-8")
+    utf8(bytes).map(str::to_owned)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, &'static str> {
+    std::str::from_utf8(bytes).map_err(|_| "it is not UTF-8")
 }
 
 fn timestamp(bytes: &[u8]) -> Result<i64, &'static str> {
