@@ -28,6 +28,10 @@ struct Values {
 #[derive(Debug, Clone, PartialEq)]
 enum Data {
     /// As [`ColumnData::Texts`], known to be UTF-8.
+    #[cfg_attr(
+        not(any(target_family = "wasm", test)),
+        expect(dead_code, reason = "only what comes over the wire is in columns")
+    )]
     Texts {
         offsets: Vec<u32>,
         text: String,

@@ -102,8 +102,10 @@ elements! {
     i16 => "smallint", false, |&number, text| push_integer(number.into(), text);
     i32 => "integer", false, |&number, text| push_integer(number.into(), text);
     i64 => "bigint", false, |&number, text| push_integer(number, text);
-    // Writing to a `String` cannot fail.
-    f64 => "double precision", false, |number, text| drop(write!(text, "{number}"));
+    f64 => "double precision", false, |number, text| {
+        // Writing to a `String` cannot fail.
+        let _ = write!(text, "{number}");
+    };
     String => "text", true, |element, text| text.push_str(element);
     str => "text", true, |element, text| text.push_str(element);
     Numeric => "numeric", true, |element, text| text.push_str(&element.0);

@@ -175,7 +175,7 @@ async fn check_database(
         }
         Err(error) => checks.fail("revisions", &error.into()),
     }
-    check_ledger(&engine, &state, checks);
+    check_ledger(engine, &state, checks);
     Ok(())
 }
 
