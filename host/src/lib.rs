@@ -50,6 +50,7 @@
 #![deny(unsafe_code)]
 
 pub mod build;
+mod cache;
 pub mod config;
 pub mod digest;
 mod document;
