@@ -2,6 +2,8 @@
 
 mod build;
 mod library;
+mod settled;
+mod start;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
@@ -9,17 +11,19 @@ use camino::Utf8Path;
 use thiserror::Error;
 
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
+pub use start::Start;
 
 use crate::config::{Config, ConfigError, VersionTable};
 use crate::driver::{self, Driver, DriverError, Settings};
-use crate::engine::{Engine, Patience, ReadAhead};
-use crate::event::Observer;
+use crate::engine::{Engine, Patience};
+use crate::event::{Observer, RunReport};
 use crate::graph::{Graph, GraphErrors};
 use crate::history::History;
 use crate::migration::Cancel;
 use crate::source::{Files, Migrations, SourceErrors};
 use crate::wasm::Runtime;
 use library::ProjectLibrary;
+use settled::Unsettled;
 
 /// Why a project cannot be worked on.
 #[derive(Debug, Error)]
@@ -46,6 +50,8 @@ pub struct Project {
     migrations: RwLock<Arc<Migrations>>,
     graph: Arc<Graph>,
     runtime: Runtime,
+    /// What a run that finds nothing to do leaves a record of.
+    unsettled: Option<Unsettled>,
 }
 
 /// How a run is to be done, beyond where it goes.
@@ -88,6 +94,7 @@ impl Project {
             migrations: RwLock::new(Arc::new(migrations)),
             graph: Arc::new(graph),
             runtime: Runtime::new(),
+            unsettled: None,
         })
     }
 
@@ -98,29 +105,6 @@ impl Project {
     pub fn open(config: &Config) -> Result<Self, ProjectError> {
         let root: Arc<dyn Files> = Arc::clone(&config.root) as Arc<dyn Files>;
         Self::read(root, &config.migrations)
-    }
-
-    /// Reads the migrations on a thread of their own while the database is asked for its state. Returns an engine
-    /// that goes on from there.
-    ///
-    /// # Errors
-    /// As [`Project::open`]; that error comes first, since it needs no database to be seen.
-    pub async fn open_and_connect(
-        config: &Config,
-        options: RunOptions,
-    ) -> Result<(Arc<Self>, Engine), ProjectError> {
-        let reading = config.clone();
-        let reader = tokio::task::spawn_blocking(move || Self::open(&reading));
-        let driver = open_driver(config)?;
-        let history = History::new(&config.version_table, driver.dialect());
-        let read_ahead = ReadAhead::new(&*driver, &history).await;
-        let project = reader
-            .await
-            .unwrap_or_else(|ended| std::panic::resume_unwind(ended.into_panic()))?;
-        let project = Arc::new(project);
-        let mut engine = project.engine(driver, &config.version_table, options);
-        engine.read_ahead = Mutex::new(Some(read_ahead?));
-        Ok((project, engine))
     }
 
     /// The revision graph.
@@ -163,6 +147,15 @@ impl Project {
             cancel: options.cancel,
             read_ahead: Mutex::default(),
             driver,
+        }
+    }
+
+    /// Leaves a record for later runs of one that [`start`](Project::start) began and that had nothing to do. Does
+    /// nothing where there can be none.
+    pub fn remember(&self, report: &RunReport) {
+        if let (Some(unsettled), []) = (&self.unsettled, report.steps.as_slice()) {
+            // Without a record, the next run reads the migrations as this one did.
+            unsettled.remember(self).ok();
         }
     }
 

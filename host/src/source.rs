@@ -22,6 +22,7 @@ mod sql_migration;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+pub(crate) use component::BUILD_FOLDERS;
 pub use component::Component;
 pub use error::{Problem, SourceError, SourceErrors};
 pub use files::{Entry, EntryKind, Files};

@@ -53,8 +53,7 @@ impl Context {
         Ok((config, project))
     }
 
-    /// The migrations together with the database. They are kept until the process ends: to give back each of thousands
-    /// of migrations takes longer than to leave.
+    /// The migrations together with the database.
     pub(crate) async fn connect(
         &self,
         config: &Config,
@@ -65,7 +64,14 @@ impl Context {
             ..options
         };
         let (project, engine) = Project::open_and_connect(config, options).await?;
-        Ok(Box::leak(Box::new(Connected { project, engine })))
+        Ok(Connected::keep(project, engine))
+    }
+}
+
+impl Connected {
+    /// Keeps them until the process ends: to give back each of thousands of migrations takes longer than to leave.
+    pub(crate) fn keep(project: Arc<Project>, engine: Engine) -> &'static Self {
+        Box::leak(Box::new(Self { project, engine }))
     }
 }
 

@@ -8,11 +8,11 @@ use whimbrel::config::Config;
 use whimbrel::engine::{Patience, RunFailure};
 use whimbrel::event::RunReport;
 use whimbrel::migration::Cancel;
-use whimbrel::project::{Pinning, RunOptions};
+use whimbrel::project::{Pinning, Project, RunOptions, Start};
 use whimbrel::revision::{Direction, RevisionId};
 use whimbrel::target::Target;
 
-use super::context::{Context, block_on};
+use super::context::{Connected, Context, block_on};
 use super::failure::Failure;
 use super::progress::{Progress, count, human};
 use super::report::{self, Format, Report, Verdict};
@@ -105,13 +105,20 @@ fn run(
             lock_wait: waiting.lock_wait,
             ..Patience::default()
         },
+        parameters: config.parameters.clone(),
         pinning,
-        ..RunOptions::default()
     };
     let (outcome, location) = block_on(async {
-        let connected = context.connect(config, options).await?;
-        let outcome = connected.engine.run(&target, direction).await;
-        Ok((outcome, connected.engine.driver.location()))
+        let (project, engine) = match Project::start(config, options, &target, direction).await? {
+            Start::Settled { report, driver } => return Ok((Ok(report), driver.location())),
+            Start::Open(project, engine) => (project, engine),
+        };
+        let Connected { project, engine } = Connected::keep(project, engine);
+        let outcome = engine.run(&target, direction).await;
+        if let Ok(report) = &outcome {
+            project.remember(report);
+        }
+        Ok((outcome, engine.driver.location()))
     })?;
     progress.clear();
     match outcome {

@@ -22,6 +22,11 @@ impl ReadAhead {
         let glance = history.glance(&mut *session).await;
         Ok(Self { session, glance })
     }
+
+    /// What was read, unless that has failed.
+    pub(crate) fn glance(&self) -> Option<&Glance> {
+        self.glance.as_ref().ok()
+    }
 }
 
 impl Engine {

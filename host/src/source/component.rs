@@ -14,6 +14,9 @@ use super::manifest::{MANIFEST_FILE, Manifest};
 use super::parameters;
 use crate::digest::Digest;
 
+/// Folders of a migration for what building leaves behind.
+pub(crate) const BUILD_FOLDERS: [&str; 3] = ["target", "node_modules", "__pycache__"];
+
 /// The body of a component migration. The component is read only when it is needed.
 pub struct Component {
     folder: Utf8PathBuf,
@@ -114,7 +117,6 @@ impl Component {
         folder: &Utf8Path,
         sources: &mut BTreeMap<Utf8PathBuf, Vec<u8>>,
     ) -> Result<(), SourceError> {
-        const BUILD_FOLDERS: [&str; 3] = ["target", "node_modules", "__pycache__"];
         let entries = self
             .files
             .list(folder)

@@ -13,6 +13,7 @@ mod faults;
 mod guests;
 mod postgres_driver;
 mod readme;
+mod settled;
 mod sqlite_driver;
 mod staging;
 mod support;
