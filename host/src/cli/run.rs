@@ -111,7 +111,7 @@ fn run(
     let (outcome, location) = block_on(async {
         let (project, engine) = match Project::start(config, options, &target, direction).await? {
             Start::Settled { report, driver } => return Ok((Ok(report), driver.location())),
-            Start::Open(project, engine) => (project, engine),
+            Start::Open(project, engine) => (project, *engine),
         };
         let Connected { project, engine } = Connected::keep(project, engine);
         let outcome = engine.run(&target, direction).await;

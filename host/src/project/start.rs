@@ -25,7 +25,7 @@ pub enum Start {
         driver: Arc<dyn Driver>,
     },
     /// With an engine over the migrations.
-    Open(Arc<Project>, Engine),
+    Open(Arc<Project>, Box<Engine>),
 }
 
 impl Project {
@@ -56,7 +56,7 @@ impl Project {
     ) -> Result<Start, ProjectError> {
         if !Settled::can_tell(target, direction) {
             let (project, engine) = Self::open_and_connect(config, options).await?;
-            return Ok(Start::Open(project, engine));
+            return Ok(Start::Open(project, Box::new(engine)));
         }
         let started = Instant::now();
         let reader = recall_or_read(config);
@@ -78,7 +78,7 @@ impl Project {
             },
         };
         let (project, engine) = connection.engine(project, options)?;
-        Ok(Start::Open(project, engine))
+        Ok(Start::Open(project, Box::new(engine)))
     }
 }
 
