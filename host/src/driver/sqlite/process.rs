@@ -52,9 +52,13 @@ mod tests {
         assert!(has_ended(own, &format!("{identity_now}1")));
         assert!(has_ended(own, "another-boot/x/1"));
 
-        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep")
+            .arg("60")
+            .spawn()
+            .unwrap();
         let pid = child.id();
         let child_identity = identity(pid).unwrap();
+        child.kill().unwrap();
         child.wait().unwrap();
         assert!(has_ended(pid, &child_identity));
     }
