@@ -4,7 +4,9 @@ use std::fmt::Display;
 use std::io::{IsTerminal, Write};
 use std::process::ExitCode;
 
-use anstream::ColorChoice;
+use anstream::adapter::strip_str;
+use anstream::stream::{AsLockedWrite, RawStream};
+use anstream::{AutoStream, ColorChoice};
 use owo_colors::OwoColorize;
 use serde::Serialize;
 use whimbrel::config::ConfigError;
@@ -209,9 +211,13 @@ pub(crate) fn abort() -> ! {
     std::process::exit(INTERRUPTED.into())
 }
 
-/// Writes a line; a reader that has gone away (`| head`) is no failure of the program's.
-fn write_line(to: &mut impl Write, line: &dyn Display) {
-    writeln!(to, "{line}").ok();
+/// Writes a line at once; a reader that has gone away (`| head`) is no failure of the program's.
+fn write_line(to: &mut AutoStream<impl RawStream + AsLockedWrite>, line: &dyn Display) {
+    let mut text = format!("{line}\n");
+    if to.current_choice() == ColorChoice::Never {
+        text = strip_str(&text).to_string();
+    }
+    to.write_all(text.as_bytes()).ok();
 }
 
 fn indented(text: &str, indent: &str) -> String {
