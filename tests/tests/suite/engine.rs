@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use whimbrel::driver::{Holder, LockAttempt};
 use whimbrel::engine::{Aftermath, Cause, Engine, Inconsistency};
 use whimbrel::event::{Event, Observer};
@@ -57,6 +58,22 @@ impl Blocker {
         match self {
             Self::Sqlite(connection) => connection.execute_batch("ROLLBACK").unwrap(),
             Self::Postgres(client) => client.batch_execute("ROLLBACK").await.unwrap(),
+        }
+    }
+}
+
+/// Tells when a revision's step begins.
+struct Begun {
+    revision: &'static str,
+    notify: Notify,
+}
+
+impl Observer for Begun {
+    fn event(&self, event: &Event<'_>) {
+        if let Event::StepStarted { step, .. } = event
+            && step.revision.as_str() == self.revision
+        {
+            self.notify.notify_one();
         }
     }
 }
@@ -192,9 +209,15 @@ on_every_database! {
         };
         let folder = Folder::default().table("a", "").with("b", "-- revises: a\n", slow, None);
         let cancel = Cancel::default();
-        let engine = engine_with(&db, folder, RunOptions { cancel: cancel.clone(), ..RunOptions::default() });
-        let asked = tokio::time::sleep(Duration::from_millis(500));
-        let asker = async { asked.await; cancel.request(); };
+        let begun = Arc::new(Begun { revision: "b", notify: Notify::new() });
+        let observer = Arc::clone(&begun) as Arc<dyn Observer>;
+        let engine = engine_with(&db, folder, RunOptions { cancel: cancel.clone(), observer, ..RunOptions::default() });
+        let asker = async {
+            begun.notify.notified().await;
+            // Time for the statement to get there; without it, the run stops before the statement.
+            tokio::time::sleep(Duration::from_millis(300)).await;
+            cancel.request();
+        };
         let (result, ()) = tokio::join!(up(&engine, "head"), asker);
         let failure = result.unwrap_err();
         assert!(matches!(*failure.cause, Cause::Cancelled), "{failure:?}");
