@@ -22,7 +22,7 @@ use jiff::Timestamp;
 
 pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
-pub use error::{DatabaseError, DriverError};
+pub use error::{CommitError, DatabaseError, DriverError};
 pub use value::{Column, Value};
 
 /// The SQL that a database speaks.
@@ -158,12 +158,21 @@ pub trait Session: Send {
     /// A database error; [`DriverError::Closed`].
     async fn begin(&mut self) -> Result<(), DriverError>;
 
-    /// Commits. When it returns `Ok` the transaction is in effect, and as durable as was asked for.
+    /// Says that the transaction is going to write into a table, so that whoever locks the table against writers waits
+    /// for it from its beginning. Its name is host-made. May be sent with the first statement, as [`Session::begin`].
+    fn will_write(&mut self, _table: &str) {}
+
+    /// Makes host-made changes, each of which must touch exactly one row and no row of another one, and commits; in as
+    /// few round trips as the database allows. When it returns `Ok` the transaction is in effect, and as durable as was asked for; after an error it is rolled back, unless that is
+    /// not known.
     ///
     /// # Errors
-    /// A database error, after which the transaction is rolled back; [`DriverError::CommitUnknown`] when the
-    /// connection broke before the answer came.
-    async fn commit(&mut self, durability: Durability) -> Result<(), DriverError>;
+    /// A [`CommitError`]; with [`DriverError::CommitUnknown`] when the connection broke before the answer came.
+    async fn commit(
+        &mut self,
+        records: &[Statement],
+        durability: Durability,
+    ) -> Result<(), CommitError>;
 
     /// Rolls back whatever transaction is open; does nothing when none is.
     ///
@@ -182,19 +191,6 @@ pub trait Session: Send {
     /// # Errors
     /// A database error, a denial, or [`DriverError::Conversion`] naming the parameter and its type.
     async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError>;
-
-    /// Runs host-made statements in order, in as few round trips as the database allows; returns each one's rows
-    /// touched. Stops at the first that fails.
-    ///
-    /// # Errors
-    /// As [`Session::execute`].
-    async fn execute_all(&mut self, statements: &[Statement]) -> Result<Vec<u64>, DriverError> {
-        let mut touched = Vec::with_capacity(statements.len());
-        for statement in statements {
-            touched.push(self.execute(&statement.sql, &statement.params).await?);
-        }
-        Ok(touched)
-    }
 
     /// Runs one statement and reads its rows.
     ///

@@ -136,6 +136,16 @@ impl History {
         }
     }
 
+    /// Begins a transaction that is going to change the version table.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn begin(&self, session: &mut dyn Session) -> Result<(), DriverError> {
+        session.begin().await?;
+        session.will_write(&self.versions);
+        Ok(())
+    }
+
     /// The version table's rows, read when no transaction that has changed them is open any more, and durable when
     /// this returns.
     ///
@@ -176,7 +186,7 @@ impl History {
             let _ = session.rollback().await;
             return Err(error);
         }
-        session.commit(Durability::Now).await
+        Ok(session.commit(&[], Durability::Now).await?)
     }
 
     /// Makes the tables where they are missing, in a transaction of its own.
@@ -192,7 +202,7 @@ impl History {
                 return Err(error);
             }
         }
-        session.commit(Durability::Now).await
+        Ok(session.commit(&[], Durability::Now).await?)
     }
 
     /// The changes of the version table that a step makes. Each statement must touch exactly one row.

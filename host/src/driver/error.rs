@@ -118,3 +118,30 @@ impl DriverError {
         }
     }
 }
+
+/// Why a transaction was not committed.
+#[derive(Debug, Clone, Error)]
+pub enum CommitError {
+    /// One of its records could not be written.
+    #[error(transparent)]
+    Record(DriverError),
+    /// One of its records touched another number of rows than one: someone else has changed the table.
+    #[error("a row that was expected is not there any more")]
+    Conflict,
+    /// The commit itself failed.
+    #[error(transparent)]
+    Commit(DriverError),
+}
+
+impl From<CommitError> for DriverError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Record(error) | CommitError::Commit(error) => error,
+            CommitError::Conflict => Box::new(DatabaseError {
+                message: error.to_string(),
+                ..DatabaseError::default()
+            })
+            .into(),
+        }
+    }
+}

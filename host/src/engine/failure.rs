@@ -101,14 +101,12 @@ pub enum Cause {
     },
     /// The version table was changed by someone else while the step ran.
     #[error(
-        "the version table changed while {} ran: expected one row to change, {touched} did",
+        "the version table changed while {} ran: the row that it was to change is not there any more",
         step.revision
     )]
     VersionConflict {
         /// The step.
         step: Box<Step>,
-        /// How many rows the update of the version table touched.
-        touched: u64,
     },
     /// A step could not be begun or committed.
     #[error("{} of {} could not be {}", step.direction, step.revision, stage)]

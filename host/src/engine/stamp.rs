@@ -117,12 +117,5 @@ impl Engine {
 
 async fn write(session: &mut dyn Session, statements: &[Statement]) -> Result<(), DriverError> {
     session.begin().await?;
-    match session.execute_all(statements).await {
-        Ok(_) => session.commit(Durability::Now).await,
-        Err(error) => {
-            // The error that made it fail is the one to report.
-            let _ = session.rollback().await;
-            Err(error)
-        }
-    }
+    Ok(session.commit(statements, Durability::Now).await?)
 }

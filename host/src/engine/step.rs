@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::call::Ready;
 use super::lock::jittered;
 use super::{Aftermath, Cause, Engine, Lent, Progress, Run};
-use crate::driver::{Authority, DriverError, Durability, RunLock, Session, Statement};
+use crate::driver::{Authority, CommitError, DriverError, Durability, RunLock, Session, Statement};
 use crate::event::{Event, StepReport};
 use crate::history::{Attempt, Outcome, Tally};
 use crate::migration::{Level, MigrationError, Work};
@@ -118,7 +118,7 @@ impl Engine {
         lock: &dyn RunLock,
     ) -> (Lent, Result<(), Failed>) {
         let started = Instant::now();
-        if let Err(source) = session.begin().await {
+        if let Err(source) = self.history.begin(&mut *session).await {
             let cause = transaction(step, "begun", source);
             let failed = self.undo(&mut *session, step, cause).await;
             return (session, Err(failed));
@@ -137,11 +137,7 @@ impl Engine {
         let mut records = self.history.move_versions(step);
         records.push(self.history.record(attempt));
         records.extend(lock.fence());
-        if let Err(cause) = write(&mut *session, step, &records).await {
-            let failed = self.undo(&mut *session, step, cause).await;
-            return (session, Err(failed));
-        }
-        let committed = session.commit(durability).await;
+        let committed = session.commit(&records, durability).await;
         let result = self.settle(&mut *session, step, committed).await;
         (session, result)
     }
@@ -196,15 +192,12 @@ impl Engine {
         step: &Step,
         records: &[Statement],
     ) -> Result<(), Failed> {
-        if let Err(source) = session.begin().await {
+        if let Err(source) = self.history.begin(session).await {
             return Err(self
                 .undo(session, step, transaction(step, "begun", source))
                 .await);
         }
-        if let Err(cause) = write(session, step, records).await {
-            return Err(self.undo(session, step, cause).await);
-        }
-        let committed = session.commit(Durability::Now).await;
+        let committed = session.commit(records, Durability::Now).await;
         self.settle(session, step, committed).await
     }
 
@@ -221,13 +214,23 @@ impl Engine {
         &self,
         session: &mut dyn Session,
         step: &Step,
-        committed: Result<(), DriverError>,
+        committed: Result<(), CommitError>,
     ) -> Result<(), Failed> {
-        let Err(source) = committed else {
-            return Ok(());
+        let (cause, lost) = match committed {
+            Ok(()) => return Ok(()),
+            Err(CommitError::Commit(source)) => {
+                let lost = matches!(source, DriverError::CommitUnknown { .. });
+                (transaction(step, "committed", source), lost)
+            }
+            Err(CommitError::Record(source)) => {
+                let step = Box::new(step.clone());
+                (Cause::Record { step, source }, false)
+            }
+            Err(CommitError::Conflict) => {
+                let step = Box::new(step.clone());
+                (Cause::VersionConflict { step }, false)
+            }
         };
-        let lost = matches!(source, DriverError::CommitUnknown { .. });
-        let cause = transaction(step, "committed", source);
         if !lost {
             return Err(self.undo(session, step, cause).await);
         }
@@ -292,12 +295,8 @@ impl Engine {
             }
         };
         if session.begin().await.is_ok() {
-            let written = session.execute(&record.sql, &record.params).await;
-            let ended = match written {
-                Ok(_) => session.commit(Durability::Now).await,
-                Err(_) => session.rollback().await,
-            };
-            if ended.is_err() || written.is_err() {
+            let written = session.commit(&[record], Durability::Now).await;
+            if written.is_err() {
                 self.observer.event(&Event::Log {
                     revision: &attempt.revision,
                     level: Level::Warn,
@@ -319,24 +318,6 @@ async fn lend(ready: &Ready, session: Lent) -> (Lent, Result<Work, MigrationErro
         }));
     }
     (session, result)
-}
-
-/// Writes what must be in the same transaction as the step; every statement must touch exactly one row.
-async fn write(session: &mut dyn Session, step: &Step, records: &[Statement]) -> Result<(), Cause> {
-    let touched = session
-        .execute_all(records)
-        .await
-        .map_err(|source| Cause::Record {
-            step: Box::new(step.clone()),
-            source,
-        })?;
-    match touched.into_iter().find(|&rows| rows != 1) {
-        None => Ok(()),
-        Some(touched) => Err(Cause::VersionConflict {
-            step: Box::new(step.clone()),
-            touched,
-        }),
-    }
 }
 
 impl Cause {

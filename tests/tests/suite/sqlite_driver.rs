@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use tempfile::TempDir;
 use whimbrel::driver::{
-    self, Authority, Driver, DriverError, Durability, Holder, LockAttempt, ResultLimit, RunLock,
-    Session, Settings, Value,
+    self, Authority, CommitError, Driver, DriverError, Durability, Holder, LockAttempt,
+    ResultLimit, RunLock, Session, Settings, Statement, Value,
 };
 
 /// A folder of its own with a driver on `app.db` in it.
@@ -183,7 +183,7 @@ async fn every_value_makes_the_round_trip_at_its_edges() {
         let rows = rows.into_rows();
         assert!(rows == [[expected]], "{declared}: {rows:.200?}");
     }
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
 }
 
 #[tokio::test]
@@ -463,7 +463,7 @@ async fn cursors_show_what_was_there_whatever_is_written_between() {
             .unwrap()
             .is_empty()
     );
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
 }
 
 #[tokio::test]
@@ -546,7 +546,13 @@ async fn a_transaction_that_sqlite_ended_takes_nothing_more() {
         session.savepoint("s").await.unwrap_err();
         session.assume(Authority::Host).await.unwrap();
         assert_eq!(
-            sqlstate(&session.commit(Durability::Now).await.unwrap_err()),
+            sqlstate(
+                &session
+                    .commit(&[], Durability::Now)
+                    .await
+                    .unwrap_err()
+                    .into()
+            ),
             "SQLITE_ABORT_ROLLBACK"
         );
         assert_eq!(count(&mut *session, "t").await, 0, "{ending}");
@@ -571,7 +577,7 @@ async fn savepoints_come_back() {
     session.release_savepoint("one").await.unwrap();
     session.release_savepoint("one").await.unwrap_err();
     session.assume(Authority::Host).await.unwrap();
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
     assert_eq!(count(&mut *session, "t").await, 1);
 }
 
@@ -729,7 +735,7 @@ async fn no_attack_gets_through() {
         }
     }
     session.assume(Authority::Host).await.unwrap();
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
     assert_eq!(
         query(&mut *session, "SELECT version_num FROM v").await,
         [["now".into()]] as [[Value; 1]; 1]
@@ -790,7 +796,7 @@ async fn ordinary_work_is_allowed() {
     session.run("PRAGMA user_version = 3").await.unwrap();
     session.assume(Authority::Host).await.unwrap();
     assert_eq!(count(&mut *session, "sqlite_temp_schema").await, 0);
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
 
     session.assume(Authority::File).await.unwrap();
     for sql in ["VACUUM", "PRAGMA foreign_keys = OFF", "PRAGMA optimize"] {
@@ -840,7 +846,7 @@ async fn a_table_can_be_rebuilt_without_losing_what_refers_to_it() {
         session.run(sql).await.unwrap();
     }
     session.assume(Authority::Host).await.unwrap();
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
     assert_eq!(count(&mut *session, "child").await, 2);
     let result = session.run("INSERT INTO child VALUES (30, 99)").await;
     assert_eq!(
@@ -870,7 +876,7 @@ async fn a_table_that_a_view_reads_is_rebuilt_with_the_legacy_rename() {
     session.run("PRAGMA legacy_alter_table = ON").await.unwrap();
     session.run(rename).await.unwrap();
     session.assume(Authority::Host).await.unwrap();
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
     assert_eq!(count(&mut *session, "names").await, 2);
     assert_eq!(
         query(&mut *session, "PRAGMA legacy_alter_table").await,
@@ -890,13 +896,13 @@ async fn rows_that_refer_to_nothing_stop_the_commit() {
         let mut session = fixture
             .prepared(&["DROP TABLE IF EXISTS child", "DROP TABLE IF EXISTS parent"])
             .await;
-        session.commit(Durability::Now).await.unwrap();
+        session.commit(&[], Durability::Now).await.unwrap();
         for sql in FAMILY {
             session.run(sql).await.unwrap();
         }
         session.begin().await.unwrap();
         session.run(breaking).await.unwrap();
-        let error = session.commit(Durability::Now).await.unwrap_err();
+        let error = DriverError::from(session.commit(&[], Durability::Now).await.unwrap_err());
         assert_eq!(
             sqlstate(&error),
             "SQLITE_CONSTRAINT_FOREIGNKEY",
@@ -926,16 +932,49 @@ async fn violations_from_before_do_not_count() {
         .run("UPDATE child SET parent = 2 WHERE id = 10")
         .await
         .unwrap();
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
 
     session.begin().await.unwrap();
     session
         .run("INSERT INTO child VALUES (40, 99)")
         .await
         .unwrap();
-    let error = session.commit(Durability::Now).await.unwrap_err();
+    let error = DriverError::from(session.commit(&[], Durability::Now).await.unwrap_err());
     let detail = error.database().unwrap().detail.clone().unwrap();
     assert_eq!(detail, "child, row 40: no such row in parent");
+}
+
+#[tokio::test]
+async fn records_go_together_with_the_commit() {
+    let fixture = Fixture::new();
+    let mut session = fixture.prepared(&["CREATE TABLE t (a int UNIQUE)"]).await;
+    let change = |sql: &str, a: i64| Statement::new(sql, [Value::Int64(a)]);
+    let insert = |a| change("INSERT INTO t VALUES ($1)", a);
+    let delete = |a| change("DELETE FROM t WHERE a = $1", a);
+    session.assume(Authority::Host).await.unwrap();
+    session
+        .commit(&[insert(1), insert(2)], Durability::Now)
+        .await
+        .unwrap();
+    assert_eq!(count(&mut *session, "t").await, 2);
+
+    session.begin().await.unwrap();
+    let refused = session
+        .commit(&[insert(3), insert(1)], Durability::Now)
+        .await;
+    assert!(
+        matches!(refused, Err(CommitError::Record(_))),
+        "{refused:?}"
+    );
+    session.begin().await.unwrap();
+    let refused = session
+        .commit(&[insert(3), delete(9)], Durability::Now)
+        .await;
+    assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
+    assert_eq!(count(&mut *session, "t").await, 2, "nothing of it is there");
+    session.begin().await.unwrap();
+    session.commit(&[delete(1)], Durability::Now).await.unwrap();
+    assert_eq!(count(&mut *session, "t").await, 1);
 }
 
 #[tokio::test]
@@ -969,7 +1008,7 @@ async fn the_first_write_makes_the_file() {
         session.run("COMMIT").await,
         Err(DriverError::Denied { .. })
     ));
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
     assert!(fixture.path("app.db").exists());
 }
 
@@ -1042,7 +1081,7 @@ async fn a_database_in_memory_lives_as_long_as_its_driver() {
     let mut session = driver.connect().await.unwrap();
     session.begin().await.unwrap();
     session.run("CREATE TABLE t (a)").await.unwrap();
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
     drop(session);
     let mut session = driver.connect().await.unwrap();
     assert_eq!(count(&mut *session, "t").await, 0);
@@ -1067,7 +1106,7 @@ async fn a_writer_is_waited_for_and_then_reported() {
     assert!(error.is_transient());
     assert!(started.elapsed() >= Duration::from_millis(200));
     assert_eq!(count(&mut *second, "t").await, 0);
-    first.commit(Durability::Now).await.unwrap();
+    first.commit(&[], Durability::Now).await.unwrap();
     second.begin().await.unwrap();
 }
 
@@ -1121,7 +1160,7 @@ async fn the_lock_is_for_one() {
     );
     let busy = second.try_acquire(&own).await.unwrap();
     assert!(matches!(busy, LockAttempt::Held(Some(_))), "{busy:?}");
-    session.commit(Durability::Now).await.unwrap();
+    session.commit(&[], Durability::Now).await.unwrap();
 
     first.release().await.unwrap();
     assert!(!first.is_held());

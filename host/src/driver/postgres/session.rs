@@ -1,5 +1,6 @@
 //! A session: one connection, its transaction and its statements.
 
+mod commit;
 mod cursors;
 mod opening;
 mod reading;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{join, join_all};
+use futures_util::future::{join_all, join3};
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
@@ -19,16 +20,16 @@ use super::link::Link;
 use super::statements::StatementCache;
 use super::values::{Parameter, encode, untyped};
 use crate::driver::{
-    Authority, Canceller, Column, CursorId, DatabaseError, Dialect, DriverError, Durability,
-    ResultLimit, Rows, Session, Statement, Value,
+    Authority, Canceller, Column, CommitError, CursorId, DatabaseError, Dialect, DriverError,
+    Durability, ResultLimit, Rows, Session, Statement, Value,
 };
 use crate::sql::guard::{self, Protected};
 use crate::sql::leading_keywords;
 use cursors::Cursors;
 use opening::Opening;
 
-/// How many statements are sent before an answer is awaited.
-const PIPELINE: usize = 24;
+/// What gives the session back its own role and settings.
+const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ALL";
 
 /// A session on a Postgres server.
 pub(super) struct PostgresSession {
@@ -37,6 +38,8 @@ pub(super) struct PostgresSession {
     authority: Authority,
     /// Whether a migration may have left the session with other settings or another role.
     unsettled: bool,
+    /// Whether the session takes its own settings again with the next statement.
+    resets: bool,
     protected: Protected,
     opening: Opening,
     transaction: Transaction,
@@ -76,6 +79,7 @@ impl PostgresSession {
             activity: Activity::Idle,
             authority: Authority::Host,
             unsettled: false,
+            resets: false,
             protected,
             opening: Opening::new(lock_timeout),
             transaction: Transaction::None,
@@ -98,27 +102,42 @@ impl PostgresSession {
     /// Marks the end of a request.
     fn leave<T>(&mut self, result: Result<T, DriverError>) -> Result<T, DriverError> {
         self.activity = match &result {
-            Err(DriverError::Closed { .. } | DriverError::CommitUnknown { .. }) => Activity::Lost,
+            Err(error) if is_lost(error) => Activity::Lost,
             _ => Activity::Idle,
         };
         result
     }
 
-    /// Awaits a request, sending a transaction's begin before it where that is due.
+    /// Awaits a request, sending before it what is due: the session's own settings, the begin of a transaction.
     async fn send<T>(
         &mut self,
         request: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, DriverError> {
-        let result = if self.transaction == Transaction::Requested {
+        let begins = self.transaction == Transaction::Requested;
+        if begins {
             self.transaction = Transaction::Open;
-            // Both are sent when they are first polled, and `join` polls in order.
-            let client = self.link.client.clone();
-            let (begun, done) = join(self.opening.begin(&client), request).await;
-            begun.and(done)
-        } else {
-            request.await
+        }
+        let resets = std::mem::take(&mut self.resets);
+        let client = self.link.client.clone();
+        let opening = &mut self.opening;
+        let reset = async {
+            match resets {
+                true => client.batch_execute(RESET).await,
+                false => Ok(()),
+            }
         };
-        result.map_err(|error| self.failed(error))
+        let begin = async {
+            match begins {
+                true => opening.begin(&client).await,
+                false => Ok(()),
+            }
+        };
+        // Each is sent when it is first polled, and `join3` polls in order.
+        let (reset, begun, done) = join3(reset, begin, request).await;
+        reset
+            .and(begun)
+            .and(done)
+            .map_err(|error| self.failed(error))
     }
 
     fn failed(&mut self, error: tokio_postgres::Error) -> DriverError {
@@ -247,42 +266,7 @@ impl PostgresSession {
         Ok(())
     }
 
-    async fn execute_all_inner(
-        &mut self,
-        statements: &[Statement],
-    ) -> Result<Vec<u64>, DriverError> {
-        let one_by_one = self.transaction == Transaction::None || self.authority != Authority::Host;
-        let at_once = if one_by_one { 1 } else { PIPELINE };
-        let mut touched = Vec::with_capacity(statements.len());
-        for run in statements.chunks(at_once) {
-            if one_by_one {
-                let [Statement { sql, params }] = run else {
-                    continue;
-                };
-                touched.push(self.execute_inner(sql, params).await?);
-                continue;
-            }
-            for statement in run {
-                self.check(&statement.sql)?;
-            }
-            self.prepare_own(run.iter().map(|statement| statement.sql.as_str()))
-                .await?;
-            let requests = run
-                .iter()
-                .map(|Statement { sql, params }| {
-                    own_request(&self.link, &mut self.own_statements, sql, params)
-                })
-                .collect::<Result<Vec<_>, _>>()?;
-            // In a transaction, the server refuses whatever follows a failure.
-            let results = self.send(async { Ok(join_all(requests).await) }).await?;
-            for result in results {
-                touched.push(result.map_err(|error| self.failed(error))?);
-            }
-        }
-        Ok(touched)
-    }
-
-    async fn assume_inner(&mut self, authority: Authority) -> Result<(), DriverError> {
+    fn assume_inner(&mut self, authority: Authority) {
         if authority != self.authority {
             self.statements.clear();
         }
@@ -291,70 +275,30 @@ impl PostgresSession {
         if authority == Authority::Host && self.unsettled && self.transaction != Transaction::Failed
         {
             self.unsettled = false;
-            self.command("RESET SESSION AUTHORIZATION; RESET ALL")
-                .await?;
+            self.resets = true;
         }
-        Ok(())
-    }
-
-    async fn commit_inner(&mut self, durability: Durability) -> Result<(), DriverError> {
-        match std::mem::replace(&mut self.transaction, Transaction::None) {
-            Transaction::None | Transaction::Requested => {
-                self.end_transaction();
-                return Ok(());
-            }
-            Transaction::Failed => return self.refuse_commit().await,
-            Transaction::Open => {}
-        }
-        self.end_transaction();
-        // A bare COMMIT of a failed transaction rolls back and calls that success; the SELECT fails then. Notices
-        // of earlier statements must not be taken for COMMIT's.
-        let noticed_before = self.link.was_noticed(&SqlState::NO_ACTIVE_SQL_TRANSACTION);
-        let commit = match durability {
-            Durability::Now => "SELECT; COMMIT",
-            Durability::Deferred => "SELECT; SET LOCAL synchronous_commit = off; COMMIT",
-        };
-        match self.link.client.batch_execute(commit).await {
-            Ok(())
-                if !noticed_before
-                    && self.link.was_noticed(&SqlState::NO_ACTIVE_SQL_TRANSACTION) =>
-            {
-                Err(aborted(
-                    "the transaction had ended before it was to be committed",
-                ))
-            }
-            Ok(()) => Ok(()),
-            Err(error) if error.code() == Some(&SqlState::IN_FAILED_SQL_TRANSACTION) => {
-                self.refuse_commit().await
-            }
-            Err(error) => match self.link.translate(error) {
-                DriverError::Closed { source } => Err(DriverError::CommitUnknown { source }),
-                error => {
-                    self.roll_back().await?;
-                    Err(error)
-                }
-            },
-        }
-    }
-
-    async fn refuse_commit(&mut self) -> Result<(), DriverError> {
-        self.roll_back().await?;
-        Err(aborted(
-            "an earlier statement has failed, so that the transaction was rolled back",
-        ))
     }
 
     async fn roll_back(&mut self) -> Result<(), DriverError> {
         self.transaction = Transaction::None;
+        self.resets = false;
         self.end_transaction();
         self.statements.clear();
         self.command("ROLLBACK").await
     }
 
     fn end_transaction(&mut self) {
+        self.opening.release();
         self.cursors.forget_all();
         self.savepoints.clear();
     }
+}
+
+fn is_lost(error: &DriverError) -> bool {
+    matches!(
+        error,
+        DriverError::Closed { .. } | DriverError::CommitUnknown { .. }
+    )
 }
 
 fn aborted(message: &str) -> DriverError {
@@ -426,8 +370,8 @@ impl Session for PostgresSession {
 
     async fn assume(&mut self, authority: Authority) -> Result<(), DriverError> {
         self.enter()?;
-        let result = self.assume_inner(authority).await;
-        self.leave(result)
+        self.assume_inner(authority);
+        self.leave(Ok(()))
     }
 
     async fn begin(&mut self) -> Result<(), DriverError> {
@@ -441,10 +385,25 @@ impl Session for PostgresSession {
         Ok(())
     }
 
-    async fn commit(&mut self, durability: Durability) -> Result<(), DriverError> {
-        self.enter()?;
-        let result = self.commit_inner(durability).await;
-        self.leave(result)
+    fn will_write(&mut self, table: &str) {
+        if self.transaction == Transaction::Requested {
+            self.opening.claim(table);
+        }
+    }
+
+    async fn commit(
+        &mut self,
+        records: &[Statement],
+        durability: Durability,
+    ) -> Result<(), CommitError> {
+        self.enter().map_err(CommitError::Commit)?;
+        let result = self.commit_inner(records, durability).await;
+        let lost = match &result {
+            Err(CommitError::Record(error) | CommitError::Commit(error)) => is_lost(error),
+            _ => false,
+        };
+        self.activity = if lost { Activity::Lost } else { Activity::Idle };
+        result
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {
@@ -469,12 +428,6 @@ impl Session for PostgresSession {
     async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {
         self.enter()?;
         let result = self.execute_inner(sql, params).await;
-        self.leave(result)
-    }
-
-    async fn execute_all(&mut self, statements: &[Statement]) -> Result<Vec<u64>, DriverError> {
-        self.enter()?;
-        let result = self.execute_all_inner(statements).await;
         self.leave(result)
     }
 

@@ -12,8 +12,8 @@ use super::place::{self, Opened, Place, Purpose};
 use super::thread::Thread;
 use super::worker::Seed;
 use crate::driver::{
-    Authority, Canceller, Column, CursorId, Dialect, DriverError, Durability, ResultLimit, Rows,
-    Session, Statement, Value,
+    Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
+    ResultLimit, Rows, Session, Statement, Value,
 };
 
 /// What a session is connected to.
@@ -128,9 +128,30 @@ impl Session for SqliteSession {
         thread.call(|worker| worker.begin()).await
     }
 
-    async fn commit(&mut self, _: Durability) -> Result<(), DriverError> {
+    async fn commit(&mut self, records: &[Statement], _: Durability) -> Result<(), CommitError> {
         self.columns.clear();
-        self.thread.call(|worker| worker.commit()).await
+        if !records.is_empty() {
+            self.settle(Purpose::Write)
+                .await
+                .map_err(CommitError::Record)?;
+        }
+        let records = records.to_vec();
+        let outcome = self.thread.call(move |worker| {
+            for record in &records {
+                match worker.execute(&record.sql, &record.params) {
+                    Ok(1) => {}
+                    Ok(_) => return Ok(Err(CommitError::Conflict)),
+                    Err(error) => return Ok(Err(CommitError::Record(error))),
+                }
+            }
+            worker.commit().map(Ok)
+        });
+        let outcome = outcome.await.map_err(CommitError::Commit)?;
+        if outcome.is_err() {
+            // The error that is on its way is the one to report; the transaction ends with the session at the latest.
+            let _ = self.rollback().await;
+        }
+        outcome
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {
@@ -147,19 +168,6 @@ impl Session for SqliteSession {
         let thread = self.for_writing().await?;
         thread
             .call(move |worker| worker.execute(&sql, &params))
-            .await
-    }
-
-    async fn execute_all(&mut self, statements: &[Statement]) -> Result<Vec<u64>, DriverError> {
-        let statements = statements.to_vec();
-        let thread = self.for_writing().await?;
-        thread
-            .call(move |worker| {
-                statements
-                    .iter()
-                    .map(|statement| worker.execute(&statement.sql, &statement.params))
-                    .collect()
-            })
             .await
     }
 

@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use whimbrel::driver::{
-    Authority, DriverError, Durability, Holder, LockAttempt, ResultLimit, Statement, Value,
+    Authority, CommitError, DriverError, Durability, Holder, LockAttempt, ResultLimit, Statement,
+    Value,
 };
 use whimbrel_tests::{Backend, Database, Setup, on_every_postgres};
 
@@ -20,7 +21,7 @@ on_every_postgres! {
     async fn a_transaction_is_all_or_nothing(db: Database) {
         let mut session = connect(&db, Authority::File).await;
         session.begin().await.unwrap();
-        session.commit(Durability::Now).await.unwrap();
+        session.commit(&[], Durability::Now).await.unwrap();
 
         session.begin().await.unwrap();
         assert_eq!(session.run("CREATE TABLE t (a int PRIMARY KEY)").await.unwrap(), 0);
@@ -30,7 +31,7 @@ on_every_postgres! {
 
         session.begin().await.unwrap();
         session.run("CREATE TABLE t (a int PRIMARY KEY)").await.unwrap();
-        session.commit(Durability::Now).await.unwrap();
+        session.commit(&[], Durability::Now).await.unwrap();
         assert_eq!(db.value("SELECT count(*) FROM t").await, "0");
     }
 
@@ -40,10 +41,10 @@ on_every_postgres! {
         session.run("CREATE TABLE t (a int)").await.unwrap();
         assert_eq!(sqlstate(&session.run("SELECT 1/0").await.unwrap_err()), "22012");
         assert_eq!(sqlstate(&session.run("SELECT 1").await.unwrap_err()), "25P02");
-        assert_eq!(sqlstate(&session.commit(Durability::Now).await.unwrap_err()), "25P02");
+        assert_eq!(sqlstate(&session.commit(&[], Durability::Now).await.unwrap_err().into()), "25P02");
         session.begin().await.unwrap();
         assert_eq!(value(&mut *session, "SELECT to_regclass('t')::text", &[]).await, Value::Null);
-        session.commit(Durability::Now).await.unwrap();
+        session.commit(&[], Durability::Now).await.unwrap();
     }
 
     async fn a_transaction_that_ended_behind_our_back_is_not_called_committed(db: Database) {
@@ -51,7 +52,7 @@ on_every_postgres! {
         session.begin().await.unwrap();
         session.run("CREATE TABLE t (a int)").await.unwrap();
         session.run("ROLLBACK").await.unwrap();
-        assert!(session.commit(Durability::Now).await.is_err());
+        assert!(session.commit(&[], Durability::Now).await.is_err());
     }
 
     async fn errors_carry_all_that_the_server_says(db: Database) {
@@ -94,31 +95,49 @@ on_every_postgres! {
         session.savepoint("two").await.unwrap();
         session.run("CREATE TABLE u (a int)").await.unwrap();
         session.release_savepoint("two").await.unwrap();
-        session.commit(Durability::Now).await.unwrap();
+        session.commit(&[], Durability::Now).await.unwrap();
         assert_eq!(db.value("SELECT to_regclass('t')").await, "NULL");
         assert_eq!(db.value("SELECT to_regclass('u')").await, "u");
     }
 
-    async fn host_statements_go_together_and_stop_at_the_first_error(db: Database) {
+    async fn records_go_together_with_the_commit(db: Database) {
         let mut session = connect(&db, Authority::Host).await;
         session.run("CREATE TABLE t (a int UNIQUE, b text, c timestamptz)").await.unwrap();
         let insert = |a: i64| Statement::new(
             "INSERT INTO t VALUES ($1, $2, $3)",
             [Value::Int64(a), Value::from("b"), Value::Timestamptz(a)],
         );
-        for _ in 0..3 {
-            session.begin().await.unwrap();
-            let touched = session.execute_all(&[insert(1), insert(2), Statement::new("DELETE FROM t", [])]).await;
-            assert_eq!(touched.unwrap(), [1, 1, 2]);
-            session.commit(Durability::Now).await.unwrap();
+        let delete = |a: i64| Statement::new("DELETE FROM t WHERE a = $1", [Value::Int64(a)]);
+        for durability in [Durability::Now, Durability::Deferred, Durability::Now] {
+            for records in [vec![insert(1), insert(2)], vec![delete(1), delete(2), insert(3)], vec![delete(3)]] {
+                session.begin().await.unwrap();
+                session.will_write("t");
+                session.commit(&records, durability).await.unwrap();
+            }
         }
         session.begin().await.unwrap();
-        let error = session.execute_all(&[insert(1), insert(1), insert(3)]).await.unwrap_err();
+        session.commit(&(10..90).map(insert).collect::<Vec<_>>(), Durability::Now).await.unwrap();
+        assert_eq!(db.value("SELECT count(*) FROM t").await, "80");
+
+        session.begin().await.unwrap();
+        let refused = session.commit(&[insert(1), insert(1), insert(3)], Durability::Now).await;
+        let Err(CommitError::Record(error)) = refused else { panic!("{refused:?}") };
         assert_eq!(sqlstate(&error), "23505");
-        session.rollback().await.unwrap();
-        let error = session.execute_all(&[insert(1), insert(1), insert(3)]).await.unwrap_err();
-        assert_eq!(sqlstate(&error), "23505");
-        assert_eq!(db.value("SELECT count(*) FROM t").await, "1", "nothing runs after the failure");
+        for records in [vec![insert(1), delete(2)], vec![Statement::new("DELETE FROM t", [])]] {
+            session.begin().await.unwrap();
+            let refused = session.commit(&records, Durability::Now).await;
+            assert!(matches!(refused, Err(CommitError::Conflict)), "{refused:?}");
+        }
+        session.begin().await.unwrap();
+        session.run("CREATE TABLE gone ()").await.unwrap();
+        session.run("SELECT 1/0").await.unwrap_err();
+        let refused = session.commit(&[insert(1)], Durability::Deferred).await;
+        let Err(CommitError::Commit(error)) = refused else { panic!("{refused:?}") };
+        assert_eq!(sqlstate(&error), "25P02");
+        assert_eq!(db.value("SELECT count(*) FROM t").await, "80", "nothing of it is there");
+        assert_eq!(db.value("SELECT to_regclass('gone')").await, "NULL");
+        session.begin().await.unwrap();
+        session.commit(&[insert(1)], Durability::Now).await.unwrap();
     }
 
     async fn results_over_the_limit_are_refused(db: Database) {
@@ -165,7 +184,7 @@ on_every_postgres! {
         let wide = session.open_cursor("SELECT repeat('x', 20000)", &[]).await.unwrap();
         let error = session.fetch(wide, 1, limit).await.unwrap_err();
         assert!(matches!(error, DriverError::Limit { unit: "bytes", .. }), "{error:?}");
-        session.commit(Durability::Now).await.unwrap();
+        session.commit(&[], Durability::Now).await.unwrap();
     }
 
     async fn a_statement_can_be_cancelled(db: Database) {
@@ -225,7 +244,8 @@ on_every_postgres! {
         let mut session = connect(&db, Authority::File).await;
         session.begin().await.unwrap();
         kill(&mut session).await;
-        assert!(matches!(session.commit(Durability::Now).await.unwrap_err(), DriverError::CommitUnknown { .. }));
+        let error = DriverError::from(session.commit(&[], Durability::Now).await.unwrap_err());
+        assert!(matches!(error, DriverError::CommitUnknown { .. }), "{error:?}");
     }
 
     async fn changes_of_the_schema_do_not_break_repeated_statements(db: Database) {

@@ -18,6 +18,8 @@ pub(super) struct Opening {
     begin: String,
     /// Whether `begin` is in its final form.
     settled: bool,
+    /// The table that the next transaction is going to write.
+    claim: Option<String>,
 }
 
 impl Opening {
@@ -31,15 +33,34 @@ impl Opening {
         Self {
             begin,
             settled: false,
+            claim: None,
         }
+    }
+
+    /// Has the next transaction hold a lock on a table that a writer holds.
+    pub(super) fn claim(&mut self, table: &str) {
+        self.claim = Some(format!("; LOCK TABLE {table} IN ROW EXCLUSIVE MODE"));
+    }
+
+    /// Whether the next transaction is to hold such a lock.
+    pub(super) fn claims(&self) -> bool {
+        self.claim.is_some()
+    }
+
+    /// Forgets what the next transaction was to hold.
+    pub(super) fn release(&mut self) {
+        self.claim = None;
     }
 
     /// Begins a transaction. The first one finds out what the server can do.
     pub(super) async fn begin(&mut self, client: &Client) -> Result<(), tokio_postgres::Error> {
+        let claim = self.claim.take().unwrap_or_default();
         if self.settled {
-            return client.batch_execute(&self.begin).await;
+            return client
+                .batch_execute(&format!("{}{claim}", self.begin))
+                .await;
         }
-        let first = format!("{}{CHECK_CLIENT_IF_POSSIBLE}", self.begin);
+        let first = format!("{}{CHECK_CLIENT_IF_POSSIBLE}{claim}", self.begin);
         let messages = client.simple_query(&first).await?;
         if messages
             .iter()

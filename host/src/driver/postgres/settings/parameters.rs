@@ -42,7 +42,8 @@ const KNOWN: &[(&str, Option<&str>)] = &[
 pub(in crate::driver::postgres) struct Environment {
     variables: BTreeMap<&'static str, String>,
     home: Option<PathBuf>,
-    user: Option<String>,
+    /// Asks the system, which takes a while.
+    user: Box<dyn Fn() -> Option<String>>,
 }
 
 impl Environment {
@@ -51,7 +52,7 @@ impl Environment {
         Self {
             variables: variables(|name| std::env::var(name).ok()),
             home: std::env::home_dir(),
-            user: whoami::username().ok(),
+            user: Box::new(|| whoami::username().ok()),
         }
     }
 
@@ -62,10 +63,11 @@ impl Environment {
             let (_, value) = given.iter().find(|(given, _)| *given == name)?;
             Some((*value).to_owned())
         };
+        let user = given("USER");
         Self {
             variables: variables(given),
             home: given("HOME").map(PathBuf::from),
-            user: given("USER"),
+            user: Box::new(move || user.clone()),
         }
     }
 
@@ -74,7 +76,7 @@ impl Environment {
     }
 
     pub(super) fn user(&self) -> Option<String> {
-        self.user.clone()
+        (self.user)()
     }
 }
 
