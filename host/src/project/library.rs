@@ -170,8 +170,11 @@ impl Library for ProjectLibrary {
             let migration = Arc::new(migration);
             self.ahead()
                 .insert(revision.clone(), Arc::clone(&migration));
-            // An error comes again when the migration runs.
-            rayon::spawn(move || drop(migration.load()));
+            // An error comes again when the migration runs. A thread of the runtime waits without turning, unlike one of
+            // those that compile.
+            if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+                runtime.spawn_blocking(move || drop(migration.load()));
+            }
         }
     }
 
