@@ -8,9 +8,10 @@ use camino::{Utf8Path, Utf8PathBuf};
 use super::toolchain::Toolchain;
 use super::{BuildError, absolute, command};
 
-/// Small code, the same from everywhere, with the names of functions for backtraces.
+/// Fast code, the same from everywhere, with the names of functions for backtraces. Small code would save a sixth of the
+/// size, and take a tenth more time over a large table.
 const PROFILE: [(&str, &str); 7] = [
-    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "s"),
+    ("CARGO_PROFILE_RELEASE_OPT_LEVEL", "3"),
     ("CARGO_PROFILE_RELEASE_LTO", "fat"),
     ("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1"),
     ("CARGO_PROFILE_RELEASE_PANIC", "abort"),
