@@ -1,5 +1,6 @@
 //! Values between [`Value`](crate::driver::Value) and PostgreSQL's own forms.
 
+mod array;
 mod decode;
 mod encode;
 mod numeric;

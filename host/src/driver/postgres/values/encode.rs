@@ -7,7 +7,7 @@ use bytes::BytesMut;
 use tokio_postgres::types::{Format, IsNull, Kind, ToSql, Type, to_sql_checked};
 
 use super::text::text_form;
-use super::{decode::type_name, time};
+use super::{array, decode::type_name, time};
 use crate::driver::{DriverError, Value};
 
 /// One parameter in the form in which it is sent.
@@ -89,7 +89,10 @@ const OUT_OF_RANGE: &str = "it is out of range";
 fn convert<'a>(value: &'a Value, wanted: &Type) -> Result<Parameter<'a>, &'static str> {
     match value {
         Value::Null => return Ok(Parameter::Null),
-        Value::Other { text, .. } => return Ok(Parameter::Text(Cow::Borrowed(text))),
+        Value::Other { text, .. } => {
+            let binary = array::binary(text, wanted).map(|bytes| Parameter::Binary(bytes.into()));
+            return Ok(binary.unwrap_or(Parameter::Text(Cow::Borrowed(text))));
+        }
         _ => {}
     }
     match *wanted {
