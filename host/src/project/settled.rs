@@ -29,7 +29,7 @@ use crate::target::Target;
 use imprint::Imprint;
 
 /// The form of a record.
-const FORMAT: &str = "1";
+const FORMAT: &str = "2";
 
 /// A file that has changed since less than this before it was read might change again and bear the same time.
 const SETTLING: Duration = Duration::from_secs(2);

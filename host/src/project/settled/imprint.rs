@@ -26,7 +26,7 @@ impl Imprint {
     pub(super) fn take(root: &Root, folder: &Utf8Path) -> Option<Self> {
         let mut walk = unix::Walk::default();
         let dir = root.dir().open_dir(folder).ok()?;
-        walk.enter("", &dir, unix::Level::Migrations)?;
+        walk.enter(c"", &dir, unix::Level::Migrations)?;
         walk.finish()
     }
 
@@ -51,18 +51,19 @@ fn is_hidden(name: &str) -> bool {
 
 #[cfg(unix)]
 mod unix {
+    use std::ffi::CStr;
     use std::time::{Duration, UNIX_EPOCH};
 
-    use cap_std::fs::MetadataExt;
-    use cap_std::fs_utf8::{Dir, DirEntry, Metadata};
+    use rustix::fd::AsFd;
+    use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 
     use super::{BUILD_FOLDERS, Digest, Imprint, MANIFEST_FILE, is_hidden};
 
-    /// What was seen so far.
+    /// What was seen so far, in the order in which the file system tells it: that of a folder stays while the folder does.
     #[derive(Default)]
     pub(super) struct Walk {
         seen: Vec<u8>,
-        newest: (i64, i64),
+        newest: (i128, i128),
     }
 
     /// What a folder is.
@@ -75,25 +76,27 @@ mod unix {
     }
 
     impl Walk {
-        pub(super) fn enter(&mut self, name: &str, dir: &Dir, level: Level) -> Option<()> {
-            self.see(name, &dir.dir_metadata().ok()?)?;
-            let mut entries: Vec<(String, DirEntry)> = Vec::new();
-            for entry in dir.entries().ok()? {
+        pub(super) fn enter(&mut self, name: &CStr, dir: impl AsFd, level: Level) -> Option<()> {
+            let dir = dir.as_fd();
+            self.see(name, &fstat(dir).ok()?)?;
+            // What was given may be a handle that can only be looked up in.
+            let listed = openat(
+                dir,
+                c".",
+                OFlags::DIRECTORY | OFlags::CLOEXEC,
+                Mode::empty(),
+            );
+            for entry in Dir::new(listed.ok()?).ok()? {
                 let entry = entry.ok()?;
-                let name = entry.file_name().ok()?;
-                if !is_hidden(&name) {
-                    entries.push((name, entry));
+                let name = entry.file_name();
+                if is_hidden(name.to_str().ok()?) {
+                    continue;
                 }
-            }
-            entries.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
-            for (name, entry) in entries {
-                let metadata = entry.metadata().ok()?;
-                if metadata.is_file() {
-                    self.see(&name, &metadata)?;
-                } else if metadata.is_dir() {
-                    self.see_folder(&name, &entry, &metadata, level)?;
-                } else {
-                    return None;
+                let metadata = statat(dir, name, AtFlags::SYMLINK_NOFOLLOW).ok()?;
+                match FileType::from_raw_mode(metadata.st_mode) {
+                    FileType::RegularFile => self.see(name, &metadata)?,
+                    FileType::Directory => self.see_folder(name, dir, &metadata, level)?,
+                    _ => return None,
                 }
             }
             // No entry has an empty name: the folder ends here.
@@ -103,40 +106,51 @@ mod unix {
 
         fn see_folder(
             &mut self,
-            name: &str,
-            entry: &DirEntry,
-            metadata: &Metadata,
+            name: &CStr,
+            parent: impl AsFd,
+            metadata: &Stat,
             level: Level,
         ) -> Option<()> {
+            let open = || {
+                let flags = OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+                openat(parent, name, flags, Mode::empty()).ok()
+            };
             match level {
-                Level::Migration if BUILD_FOLDERS.contains(&name) => Some(()),
-                Level::Migration => self.enter(name, &entry.open_dir().ok()?, level),
+                Level::Migration if BUILD_FOLDERS.contains(&name.to_str().ok()?) => Some(()),
+                Level::Migration => self.enter(name, open()?, level),
                 Level::Migrations => {
-                    let dir = entry.open_dir().ok()?;
-                    if dir.symlink_metadata(MANIFEST_FILE).is_ok() {
-                        self.enter(name, &dir, Level::Migration)
-                    } else {
-                        self.see(name, metadata)
+                    let dir = open()?;
+                    match statat(&dir, MANIFEST_FILE, AtFlags::SYMLINK_NOFOLLOW) {
+                        Ok(_) => self.enter(name, dir, Level::Migration),
+                        Err(_) => self.see(name, metadata),
                     }
                 }
             }
         }
 
-        fn see(&mut self, name: &str, metadata: &Metadata) -> Option<()> {
-            let modified = (metadata.mtime(), metadata.mtime_nsec());
-            let changed = (metadata.ctime(), metadata.ctime_nsec());
+        fn see(&mut self, name: &CStr, metadata: &Stat) -> Option<()> {
+            let modified = (metadata.st_mtime.into(), metadata.st_mtime_nsec.into());
+            let changed = (metadata.st_ctime.into(), metadata.st_ctime_nsec.into());
             if changed.1 == 0 {
                 return None;
             }
             self.newest = self.newest.max(modified).max(changed);
+            let name = name.to_bytes();
             self.seen.extend((name.len() as u64).to_le_bytes());
-            self.seen.extend(name.as_bytes());
-            let identity = [metadata.dev(), metadata.ino(), u64::from(metadata.mode())];
-            let times = [modified.0, modified.1, changed.0, changed.1];
-            let size = metadata.size();
-            let numbers = identity.into_iter().chain([size]);
-            for number in numbers.chain(times.map(i64::cast_unsigned)) {
-                self.seen.extend(number.to_le_bytes());
+            self.seen.extend(name);
+            let numbers: [i128; 8] = [
+                metadata.st_dev.into(),
+                metadata.st_ino.into(),
+                metadata.st_mode.into(),
+                metadata.st_size.into(),
+                modified.0,
+                modified.1,
+                changed.0,
+                changed.1,
+            ];
+            for number in numbers {
+                // None has more than 64 bits, whatever type the system gives it.
+                self.seen.extend(&number.to_le_bytes()[..8]);
             }
             Some(())
         }
