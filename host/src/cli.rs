@@ -1,16 +1,21 @@
 //! The command line: one file a command, over the library's public API.
 
+mod branches;
 mod build;
+mod check;
 mod completions;
 mod context;
 mod current;
 mod diagnosis;
 mod doctor;
+mod edit;
+mod ensure_version;
 mod failure;
 mod global;
 mod heads;
 mod history;
 mod init;
+mod merge;
 mod plan;
 mod progress;
 mod report;
@@ -44,6 +49,7 @@ struct Cli {
 enum Command {
     Init(init::Args),
     Revision(revision::Args),
+    Merge(merge::Args),
     Build(build::Args),
     Upgrade(run::UpgradeArgs),
     Downgrade(run::DowngradeArgs),
@@ -52,7 +58,11 @@ enum Command {
     Current(current::Args),
     History(history::Args),
     Heads(heads::Args),
+    Branches(branches::Args),
     Show(show::Args),
+    Edit(edit::Args),
+    Check(check::Args),
+    EnsureVersion(ensure_version::Args),
     Doctor(doctor::Args),
     Completions(completions::Args),
 }
@@ -62,6 +72,7 @@ impl Command {
         match self {
             Self::Init(args) => init::run(&args, context),
             Self::Revision(args) => revision::run(args, context),
+            Self::Merge(args) => merge::run(args, context),
             Self::Build(args) => build::run(&args, context),
             Self::Upgrade(args) => run::upgrade(args, context),
             Self::Downgrade(args) => run::downgrade(args, context),
@@ -69,8 +80,12 @@ impl Command {
             Self::Plan(args) => plan::run(&args, context),
             Self::Current(args) => current::run(&args, context),
             Self::History(args) => history::run(&args, context),
-            Self::Heads(_) => heads::run(context),
+            Self::Heads(args) => heads::run(&args, context),
+            Self::Branches(_) => branches::run(context),
             Self::Show(args) => show::run(&args, context),
+            Self::Edit(args) => edit::run(&args, context),
+            Self::Check(_) => check::run(context),
+            Self::EnsureVersion(args) => ensure_version::run(&args, context),
             Self::Doctor(_) => doctor::run(context),
             Self::Completions(args) => completions::run(&args, context),
         }

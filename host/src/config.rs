@@ -3,6 +3,8 @@
 mod database;
 mod error;
 mod file;
+mod folders;
+mod naming;
 mod root;
 mod version_table;
 
@@ -14,6 +16,8 @@ use camino::{Utf8Path, Utf8PathBuf};
 
 pub use database::{Database, TemplateError};
 pub use error::ConfigError;
+pub use folders::{Folders, Nesting};
+pub use naming::{Naming, NamingError};
 pub(crate) use root::leads_outside;
 pub use root::{CONFIG_FILE, Root};
 pub use version_table::{InvalidTable, VersionTable};
@@ -56,8 +60,12 @@ pub enum TransactionMode {
 pub struct Config {
     /// The project's folder.
     pub root: Arc<Root>,
-    /// The folder of the migrations, relative to the project.
-    pub migrations: Utf8PathBuf,
+    /// The folders of the migrations.
+    pub migrations: Folders,
+    /// How new migrations are named.
+    pub naming: Naming,
+    /// Commands that are run on each new migration.
+    pub post_write: Vec<String>,
     /// The table of the applied heads.
     pub version_table: VersionTable,
     /// How steps share transactions.
@@ -82,8 +90,20 @@ impl Config {
         environment: Environment,
     ) -> Result<Self, ConfigError> {
         let file = ConfigFile::read(&root)?;
+        let naming = Naming::new(&file.file_template, file.slug_length).map_err(|error| {
+            ConfigError::Invalid {
+                path: root.file().to_owned(),
+                line: None,
+                message: format!("file_template: {error}"),
+            }
+        })?;
         Ok(Self {
-            migrations: file.migrations.clone(),
+            migrations: Folders {
+                paths: file.migrations.clone(),
+                nesting: file.recursive,
+            },
+            naming,
+            post_write: file.post_write.clone(),
             version_table: file.version_table.clone(),
             transaction: file.transaction,
             lock_timeout: file.lock_timeout,

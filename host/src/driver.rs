@@ -7,6 +7,7 @@ mod cells;
 mod error;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub mod recording;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 mod value;

@@ -9,6 +9,7 @@ mod call;
 mod failure;
 mod lock;
 mod read_ahead;
+mod script;
 mod stamp;
 mod step;
 mod survival;
@@ -21,6 +22,7 @@ use uuid::Uuid;
 
 pub use failure::{Aftermath, Cause, Inconsistency, RunFailure};
 pub(crate) use read_ahead::ReadAhead;
+pub use stamp::Stamping;
 
 use crate::driver::{Dialect, Driver, Holder, RunLock, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
@@ -143,6 +145,18 @@ impl Engine {
             Ok(state) => Ok(state),
             Err(error) => Err(RunFailure::untouched(error.into())),
         }
+    }
+
+    /// Makes the version table and the ledger where they are missing.
+    ///
+    /// # Errors
+    /// When the database refuses; nothing is changed then.
+    pub async fn ensure_version(&self) -> Result<(), RunFailure> {
+        let ensured = async {
+            let mut session = self.session().await?;
+            Ok::<_, Cause>(self.history.ensure(&mut *session).await?)
+        };
+        ensured.await.map_err(RunFailure::untouched)
     }
 
     async fn run_steps(

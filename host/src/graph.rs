@@ -139,12 +139,17 @@ impl Graph {
         self.by_label.get(label).copied()
     }
 
-    /// The revisions whose id starts with `prefix`, in order of id.
-    pub fn with_prefix(&self, prefix: &str) -> Vec<&RevisionId> {
-        let mut found: Vec<_> = self
-            .by_id
-            .keys()
-            .filter(|id| id.as_str().starts_with(prefix))
+    /// The names that start with `prefix`, in order, each with its revision: ids and branch labels of more than three
+    /// characters, as in Alembic.
+    pub fn starting_with(&self, prefix: &str) -> Vec<(&str, Position)> {
+        let ids = self.by_id.iter().map(|(id, &at)| (id.as_str(), at));
+        let labels = self
+            .by_label
+            .iter()
+            .map(|(label, &at)| (label.as_str(), at));
+        let mut found: Vec<_> = ids
+            .chain(labels)
+            .filter(|(name, _)| name.len() > 3 && name.starts_with(prefix))
             .collect();
         found.sort_unstable();
         found
@@ -195,6 +200,14 @@ impl Graph {
         self.positions().filter(|&p| self.is_head(p)).collect()
     }
 
+    /// The heads that no other revision depends on, in order of application: the version table's rows when everything is
+    /// applied.
+    pub fn effective_heads(&self) -> Vec<Position> {
+        self.positions()
+            .filter(|&p| self.needed_by(p).is_empty())
+            .collect()
+    }
+
     /// The bases, in order of application.
     pub fn bases(&self) -> Vec<Position> {
         self.positions().filter(|&p| self.is_base(p)).collect()
@@ -210,12 +223,64 @@ impl Graph {
         self.closure(from, |node| &node.needed_by)
     }
 
+    /// The given revisions and those that they revise, over any number of generations; without dependencies.
+    pub fn branch_ancestors(&self, from: impl IntoIterator<Item = Position>) -> Selection {
+        self.closure(from, |node| &node.parents)
+    }
+
+    /// The given revisions and those that revise them, over any number of generations; without dependents.
+    pub fn branch_descendants(&self, from: impl IntoIterator<Item = Position>) -> Selection {
+        self.closure(from, |node| &node.children)
+    }
+
+    /// The ancestors and descendants of a revision, and itself; without dependencies and dependents.
+    pub fn branch(&self, position: Position) -> Selection {
+        let mut branch = self.branch_ancestors([position]);
+        branch.extend(&self.branch_descendants([position]));
+        branch
+    }
+
+    /// The labels of the branches that a revision is on, in order: those of its ancestors and its own; and those of
+    /// descendants, where the way there neither parts nor joins another.
+    pub fn branch_labels(&self, position: Position) -> Vec<&str> {
+        let mut on: Vec<&str> = self
+            .by_label
+            .iter()
+            .filter(|&(_, &start)| self.is_on_branch_of(position, start))
+            .map(|(label, _)| label.as_str())
+            .collect();
+        on.sort_unstable();
+        on
+    }
+
+    fn is_on_branch_of(&self, position: Position, start: Position) -> bool {
+        let on_its_own = |at: Position| self.needed_by(at).len() <= 1 && !self.is_merge_point(at);
+        if self.branch_descendants([start]).contains(position) {
+            return true;
+        }
+        let mut head = start;
+        while let (true, &[child]) = (on_its_own(head), self.children(head)) {
+            head = child;
+        }
+        let mut at = head;
+        while on_its_own(at) {
+            if at == position {
+                return true;
+            }
+            match self.parents(at) {
+                &[parent] => at = parent,
+                _ => break,
+            }
+        }
+        false
+    }
+
     fn closure(
         &self,
         from: impl IntoIterator<Item = Position>,
         next: impl Fn(&Node) -> &[Position],
     ) -> Selection {
-        let mut selection = Selection(vec![false; self.nodes.len()]);
+        let mut selection = Selection::none(self);
         let mut open: Vec<Position> = from.into_iter().collect();
         while let Some(position) = open.pop() {
             if !selection.insert(position) {
@@ -236,6 +301,11 @@ fn places(inputs: &[usize], place: &[Position]) -> Vec<Position> {
 pub struct Selection(Vec<bool>);
 
 impl Selection {
+    /// An empty one.
+    pub(crate) fn none(graph: &Graph) -> Self {
+        Self(vec![false; graph.len()])
+    }
+
     /// Whether the revision is in it.
     pub fn contains(&self, position: Position) -> bool {
         self.0.get(position.index()).copied().unwrap_or(false)
@@ -248,6 +318,21 @@ impl Selection {
             .filter_map(|(position, &selected)| selected.then_some(Position(position)))
             .collect::<Vec<_>>()
             .into_iter()
+    }
+
+    /// Adds all of another selection of the same graph.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        for (mine, theirs) in self.0.iter_mut().zip(&other.0) {
+            *mine |= theirs;
+        }
+    }
+
+    /// Whether it has a revision of another selection of the same graph.
+    pub(crate) fn meets(&self, other: &Self) -> bool {
+        self.0
+            .iter()
+            .zip(&other.0)
+            .any(|(&mine, &theirs)| mine && theirs)
     }
 
     /// Adds a revision; returns whether it was not in it before.

@@ -22,11 +22,11 @@
 //!     let migrations = Embedded::read(&MIGRATIONS)?;
 //!     let engine = migrations.engine("sqlite::memory:", RunOptions::default())?;
 //!
-//!     let report = engine.run(&Target::Head, Direction::Upgrade).await?;
+//!     let report = engine.run(&Target::HEAD, Direction::Upgrade).await?;
 //!     let applied: Vec<&str> = report.steps.iter().map(|step| step.revision.as_str()).collect();
 //!     assert_eq!(applied, ["3c5a90d1e7b4", "a17e64f20c58"]);
 //!
-//!     let again = engine.run(&Target::Head, Direction::Upgrade).await?;
+//!     let again = engine.run(&Target::HEAD, Direction::Upgrade).await?;
 //!     assert!(again.steps.is_empty());
 //!     Ok(())
 //! }

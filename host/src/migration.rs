@@ -126,6 +126,8 @@ pub struct Call {
     pub seed: [u8; 8],
     /// The parameters of the run (`-x`) over those of the revision, as JSON values by name.
     pub parameters: Arc<serde_json::Map<String, serde_json::Value>>,
+    /// Whether a script is being written, so that there is nothing to read from.
+    pub is_offline: bool,
     /// Set when the user wants the run to stop.
     pub cancel: Cancel,
     /// Where the migration's log lines and progress go.

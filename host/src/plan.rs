@@ -5,7 +5,7 @@ use thiserror::Error;
 
 use crate::graph::{Graph, Position, Selection};
 use crate::revision::{Direction, RevisionId};
-use crate::target::{Target, TargetError};
+use crate::target::{self, Target, TargetError};
 
 /// One revision in one direction, and what it does to the version table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -31,6 +31,9 @@ pub struct Plan {
     pub to: Vec<RevisionId>,
     /// What to do, in order.
     pub steps: Vec<Step>,
+    /// The head that steps back were counted from, where the database is at several and the target names none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub assumed: Option<RevisionId>,
 }
 
 impl Plan {
@@ -55,16 +58,25 @@ pub enum PlanError {
         /// The revisions.
         unknown: Vec<String>,
     },
-    /// A downgrade to a revision that is not applied.
-    #[error("revision {revision} is not applied, so that there is no downgrade to it")]
-    NotApplied {
+    /// A downgrade to a revision from which nothing leads to what is applied.
+    #[error("there is nothing to downgrade to {revision}: {}", why_not(*applied))]
+    NothingToRevert {
         /// The revision.
         revision: RevisionId,
+        /// Whether it is applied.
+        applied: bool,
     },
 }
 
 fn join(names: &[String]) -> String {
     names.join(", ")
+}
+
+fn why_not(applied: bool) -> &'static str {
+    match applied {
+        true => "no revision that revises it is applied",
+        false => "it is not applied",
+    }
 }
 
 /// What is applied, as the version table's rows say it.
@@ -73,6 +85,10 @@ pub struct Applied {
     selection: Selection,
     /// For each position, how many applied revisions need it.
     needed: Vec<u32>,
+    /// The revisions of the rows, in the order of the rows, without those that another row implies.
+    tips: Vec<Position>,
+    /// Rows that another row implies, so that they should not be there.
+    redundant: Vec<RevisionId>,
 }
 
 impl Applied {
@@ -92,14 +108,29 @@ impl Applied {
         if !unknown.is_empty() {
             return Err(PlanError::UnknownApplied { unknown });
         }
-        let selection = graph.ancestors(positions);
+        let selection = graph.ancestors(positions.iter().copied());
         let mut needed = vec![0; graph.len()];
         for position in selection.iter() {
             for need in graph.needs(position) {
                 needed[need.index()] += 1;
             }
         }
-        Ok(Self { selection, needed })
+        let is_implied = |position: &Position| needed[position.index()] > 0;
+        let (implied, tips): (Vec<_>, Vec<_>) = positions.into_iter().partition(is_implied);
+        Ok(Self {
+            tips,
+            redundant: implied
+                .into_iter()
+                .map(|position| graph.revision(position).id.clone())
+                .collect(),
+            selection,
+            needed,
+        })
+    }
+
+    /// The revisions of the rows, in the order of the rows, without those that another row implies.
+    pub(crate) fn tips(&self) -> &[Position] {
+        &self.tips
     }
 
     /// The applied revisions.
@@ -168,12 +199,14 @@ pub fn plan<S: AsRef<str>>(
 ) -> Result<Plan, PlanError> {
     let mut applied = Applied::from_rows(graph, rows)?;
     let from = applied.rows(graph);
-    let steps = match direction {
+    let tips = applied.tips().to_vec();
+    let mut assumed = None;
+    let mut steps: Vec<Step> = match direction {
         Direction::Upgrade => {
-            let wanted = graph.ancestors(target.resolve_upgrade(graph, applied.selection())?);
+            let wanted = graph.ancestors(target::ascend(graph, &tips, target)?);
             let missing: Vec<Position> = wanted
                 .iter()
-                .filter(|&position| !applied.selection().contains(position))
+                .filter(|&position| !applied.selection.contains(position))
                 .collect();
             missing
                 .into_iter()
@@ -181,50 +214,111 @@ pub fn plan<S: AsRef<str>>(
                 .collect()
         }
         Direction::Downgrade => {
-            if let Target::Named(_) = target {
-                check_applied(graph, &applied, target)?;
-            }
-            let unwanted = graph.descendants(target.resolve_downgrade(graph, applied.selection())?);
+            let descent = target::descend(graph, &tips, target)?;
+            assumed = descent.assumed.map(|at| graph.revision(at).id.clone());
+            let unwanted = graph.descendants(descent.roots);
             let excess: Vec<Position> = unwanted
                 .iter()
                 .rev()
-                .filter(|&position| applied.selection().contains(position))
+                .filter(|&position| applied.selection.contains(position))
                 .collect();
+            if let Some(stays) = descent.stays
+                && excess.is_empty()
+                && !tips.contains(&stays)
+            {
+                return Err(PlanError::NothingToRevert {
+                    revision: graph.revision(stays).id.clone(),
+                    applied: applied.selection.contains(stays),
+                });
+            }
             excess
                 .into_iter()
                 .map(|position| applied.revert(graph, position))
                 .collect()
         }
     };
+    if let Some(first) = steps.first_mut() {
+        for row in std::mem::take(&mut applied.redundant) {
+            match first.adds.iter().position(|added| *added == row) {
+                Some(at) => drop(first.adds.remove(at)),
+                None => first.removes.push(row),
+            }
+        }
+    }
     Ok(Plan {
         direction,
         from,
         to: applied.rows(graph),
         steps,
+        assumed,
     })
 }
 
-fn check_applied(graph: &Graph, applied: &Applied, target: &Target) -> Result<(), PlanError> {
-    let missing = target
-        .resolve(graph)?
-        .into_iter()
-        .find(|&position| !applied.selection().contains(position));
-    match missing {
-        None => Ok(()),
-        Some(position) => Err(PlanError::NotApplied {
-            revision: graph.revision(position).id.clone(),
-        }),
+/// The rows of the version table after a stamp: each target takes the place of the rows in its line, and leaves those of
+/// other branches alone; `base` takes away those in its line.
+///
+/// # Errors
+/// A [`PlanError`].
+pub fn stamped<S: AsRef<str>>(
+    graph: &Graph,
+    rows: &[S],
+    targets: &[Target],
+) -> Result<Vec<RevisionId>, PlanError> {
+    let applied = Applied::from_rows(graph, rows)?;
+    let tips = applied.tips().to_vec();
+    let mut replaced = Selection::none(graph);
+    let mut wanted = Vec::new();
+    for target in targets {
+        if target.names_current() {
+            return Err(TargetError::Current(target.clone()).into());
+        }
+        if target.offset.is_some() {
+            return Err(TargetError::Steps(target.clone()).into());
+        }
+        if !tips.is_empty() {
+            let line = target::lineage(graph, target)?;
+            for &tip in &tips {
+                if line.as_ref().is_none_or(|line| line.contains(tip)) {
+                    replaced.insert(tip);
+                }
+            }
+        }
+        wanted.extend(target::all(graph, target, &[])?);
     }
-}
-
-/// The rows of the version table when exactly `targets` and all that they need are applied: what `stamp` writes.
-pub fn stamped(graph: &Graph, targets: &[Position]) -> Vec<RevisionId> {
-    let selection = graph.ancestors(targets.iter().copied());
-    selection
+    let mut left = Selection::none(graph);
+    for &tip in &tips {
+        left.insert(tip);
+    }
+    if wanted.is_empty() {
+        for tip in replaced.iter() {
+            left.remove(tip);
+        }
+    }
+    for &at in &wanted {
+        if replaced.contains(at) {
+            left.insert(at);
+            continue;
+        }
+        let mut line = graph.ancestors([at]);
+        line.extend(&graph.descendants([at]));
+        if line.meets(&replaced) {
+            for tip in replaced.iter().filter(|tip| !wanted.contains(tip)) {
+                left.remove(tip);
+            }
+        }
+        left.insert(at);
+    }
+    let implied = |at: Position| {
+        graph
+            .descendants([at])
+            .iter()
+            .any(|other| other != at && left.contains(other))
+    };
+    Ok(left
         .iter()
-        .filter(|&p| !graph.needed_by(p).iter().any(|&n| selection.contains(n)))
-        .map(|p| graph.revision(p).id.clone())
-        .collect()
+        .filter(|&at| !implied(at))
+        .map(|at| graph.revision(at).id.clone())
+        .collect())
 }
 
 #[cfg(test)]

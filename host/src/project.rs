@@ -7,13 +7,12 @@ mod start;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
-use camino::Utf8Path;
 use thiserror::Error;
 
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
 pub use start::Start;
 
-use crate::config::{Config, ConfigError, VersionTable};
+use crate::config::{Config, ConfigError, Folders, VersionTable};
 use crate::driver::{self, Driver, DriverError, Settings};
 use crate::engine::{Engine, Patience};
 use crate::event::{Observer, RunReport};
@@ -45,7 +44,7 @@ pub enum ProjectError {
 /// The migrations of a project and the graph that they make.
 pub struct Project {
     files: Arc<dyn Files>,
-    folder: camino::Utf8PathBuf,
+    folders: Folders,
     /// Replaced as a whole when components have been built.
     migrations: RwLock<Arc<Migrations>>,
     graph: Arc<Graph>,
@@ -81,16 +80,17 @@ impl Default for RunOptions {
 }
 
 impl Project {
-    /// Reads the migrations in `folder`.
+    /// Reads the migrations in some folders.
     ///
     /// # Errors
     /// Everything that is wrong with any of them, or with how they refer to each other.
-    pub fn read(files: Arc<dyn Files>, folder: &Utf8Path) -> Result<Self, ProjectError> {
-        let migrations = Migrations::read(Arc::clone(&files), folder)?;
+    pub fn read(files: Arc<dyn Files>, folders: impl Into<Folders>) -> Result<Self, ProjectError> {
+        let folders = folders.into();
+        let migrations = Migrations::read(Arc::clone(&files), &folders)?;
         let graph = Graph::new(migrations.revisions())?;
         Ok(Self {
             files,
-            folder: folder.to_owned(),
+            folders,
             migrations: RwLock::new(Arc::new(migrations)),
             graph: Arc::new(graph),
             runtime: Runtime::new(),
@@ -104,7 +104,7 @@ impl Project {
     /// As [`Project::read`].
     pub fn open(config: &Config) -> Result<Self, ProjectError> {
         let root: Arc<dyn Files> = Arc::clone(&config.root) as Arc<dyn Files>;
-        Self::read(root, &config.migrations)
+        Self::read(root, config.migrations.clone())
     }
 
     /// The revision graph.
@@ -161,7 +161,7 @@ impl Project {
 
     /// Reads the migrations again: their components have been built.
     fn reread(&self) -> Result<(), SourceErrors> {
-        let migrations = Migrations::read(Arc::clone(&self.files), &self.folder)?;
+        let migrations = Migrations::read(Arc::clone(&self.files), &self.folders)?;
         let mut current = self
             .migrations
             .write()

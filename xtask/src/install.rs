@@ -34,6 +34,14 @@ fn debian_packages(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The programs that run scripts: `psql` comes with Debian's server.
+pub(crate) fn sqlite3() -> Result<()> {
+    match Command::new("sqlite3").arg("--version").output() {
+        Ok(_) => Ok(()),
+        Err(_) => debian_packages(&["sqlite3"]).context("there is no `sqlite3` on this machine"),
+    }
+}
+
 /// The programs of a PostgreSQL server: Debian's for the version that stands for this machine's own, and npm's for
 /// the others.
 pub(crate) fn postgres(major: u32) -> Result<()> {
@@ -65,6 +73,9 @@ pub(crate) fn cargo_tool(program: &str, arguments: &[&str]) -> Result<PathBuf> {
         .args(arguments))?;
     Ok(path)
 }
+
+/// What Whimbrel is compared with: the release whose behaviour it follows.
+pub(crate) const ALEMBIC: [&str; 2] = ["alembic==1.20.1", "sqlalchemy"];
 
 /// A Python environment of the target folder with some packages, and the folder of its programs.
 pub(crate) fn python_packages(packages: &[&str]) -> Result<PathBuf> {

@@ -43,6 +43,10 @@ pub(crate) fn run_tests(options: &Options) -> Result<()> {
         "WHIMBREL_TEST_PROGRAM",
         target_folder().join("debug/whimbrel"),
     );
+    tests.env(
+        "WHIMBREL_TEST_ALEMBIC",
+        install::python_packages(&install::ALEMBIC)?.join("python3"),
+    );
     run(&mut tests)
 }
 
@@ -53,6 +57,7 @@ pub(crate) fn set_up() -> Result<()> {
             install::postgres(major)?;
         }
     }
+    install::sqlite3()?;
     guests::build()
 }
 

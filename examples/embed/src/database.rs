@@ -23,7 +23,7 @@ pub(crate) async fn bring_up_to_date(path: &str) -> Result<()> {
     };
     let engine = Embedded::read(&MIGRATIONS)?.engine(&format!("sqlite:{path}"), options)?;
     engine
-        .run(&Target::Head, Direction::Upgrade)
+        .run(&Target::HEAD, Direction::Upgrade)
         .await
         .with_context(|| format!("cannot bring {path} up to date"))?;
     Ok(())

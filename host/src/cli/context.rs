@@ -6,8 +6,8 @@ use camino::Utf8Path;
 use whimbrel::config::{self, Config, Root};
 use whimbrel::engine::Engine;
 use whimbrel::graph::{Graph, Position};
-use whimbrel::project::{Project, RunOptions};
-use whimbrel::target::Target;
+use whimbrel::project::{Project, RunOptions, open_driver};
+use whimbrel::target::{Target, TargetError};
 
 use super::failure::Failure;
 use super::global::Global;
@@ -53,6 +53,13 @@ impl Context {
         Ok((config, project))
     }
 
+    /// An engine that never asks the database.
+    pub(crate) fn offline(&self, config: &Config, options: RunOptions) -> Result<Engine, Failure> {
+        let project = Arc::new(Project::open(config)?);
+        let driver = open_driver(config)?;
+        Ok(project.engine(driver, &config.version_table, options))
+    }
+
     /// The migrations together with the database.
     pub(crate) async fn connect(
         &self,
@@ -75,6 +82,38 @@ impl Connected {
     }
 }
 
+/// The revisions that targets name; the database is asked where one of them says `current`.
+pub(crate) fn resolve_all(
+    context: &Context,
+    targets: &[String],
+) -> Result<(Arc<Project>, Vec<Position>), Failure> {
+    let targets = targets
+        .iter()
+        .map(|target| target.parse())
+        .collect::<Result<Vec<Target>, _>>()?;
+    let (project, rows) = if targets.iter().any(Target::names_current) {
+        let config = context.config()?;
+        block_on(async {
+            let connected = context.connect(&config, RunOptions::default()).await?;
+            let state = connected.engine.state().await?;
+            Ok((Arc::clone(&connected.project), state.rows))
+        })?
+    } else {
+        (Arc::new(context.project()?.1), Vec::new())
+    };
+    let graph = project.graph();
+    let current: Vec<Position> = rows.iter().filter_map(|row| graph.position(row)).collect();
+    let mut positions = Vec::new();
+    for target in targets {
+        for position in target.resolve(graph, &current)? {
+            if !positions.contains(&position) {
+                positions.push(position);
+            }
+        }
+    }
+    Ok((project, positions))
+}
+
 /// Runs the part of a command that talks to a database.
 pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -90,5 +129,8 @@ pub(crate) fn block_on<T>(future: impl Future<Output = Result<T, Failure>>) -> R
 /// The revisions that a target names without asking the database.
 pub(crate) fn resolve(graph: &Graph, target: &str) -> Result<Vec<Position>, Failure> {
     let target: Target = target.parse()?;
-    Ok(target.resolve(graph)?)
+    if target.names_current() {
+        return Err(TargetError::Current(target).into());
+    }
+    Ok(target.resolve(graph, &[])?)
 }

@@ -44,7 +44,10 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     if !unknown.is_empty() {
         return Err(PlanError::UnknownApplied { unknown }.into());
     }
-    let is_at_heads = graph.heads().iter().all(|head| positions.contains(head));
+    let is_at_heads = graph
+        .effective_heads()
+        .iter()
+        .all(|head| positions.contains(head));
     if args.check_heads && !is_at_heads {
         context.report.message("The database is not at all heads.");
         return Ok(Verdict::Found);

@@ -254,9 +254,7 @@ fn config_hint(error: &ConfigError) -> Option<String> {
 fn target_hint(error: &TargetError) -> Option<String> {
     match error {
         TargetError::MultipleHeads { .. } => Some(
-            "name one of them, or `heads` for all; to join them, make a revision that revises all: \
-             `whimbrel revision -m \"merge\" --head heads`"
-                .to_owned(),
+            "name one of them, or `heads` for all; to join them: `whimbrel merge heads`".to_owned(),
         ),
         TargetError::Unknown { similar, .. } => Some(match similar.as_slice() {
             [] => "`whimbrel history` lists the revisions".to_owned(),
@@ -264,12 +262,15 @@ fn target_hint(error: &TargetError) -> Option<String> {
         }),
         TargetError::AmbiguousPrefix { .. } => Some("write more of the id".to_owned()),
         TargetError::AmbiguousStep { .. } => Some("name the revision itself".to_owned()),
-        TargetError::WrongWay { target, .. } => {
-            Some(match target.to_string().starts_with('-') {
-                true => format!("run `whimbrel downgrade {target}`"),
-                false => format!("run `whimbrel upgrade {target}`"),
-            })
-        }
+        TargetError::AmbiguousStart { target, starts } => starts.first().map(|start| {
+            let steps = target.offset.unwrap_or_default();
+            format!("name the branch, by its label or by any revision on it: `{start}@{steps:+}`")
+        }),
+        TargetError::Overlap { .. } => Some("name the later one".to_owned()),
+        TargetError::WrongWay { target, .. } => Some(match target.to_string().starts_with('-') {
+            true => format!("run `whimbrel downgrade {target}`"),
+            false => format!("run `whimbrel upgrade {target}`"),
+        }),
         _ => None,
     }
 }
@@ -307,7 +308,9 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
             "another version of the project was applied here; get its migrations, or say what is applied with \
              `whimbrel stamp`"
         }
-        Cause::Plan(PlanError::NotApplied { .. }) => "`whimbrel current` shows what is applied",
+        Cause::Plan(PlanError::NothingToRevert { .. }) => {
+            "`whimbrel current` shows what is applied"
+        }
         Cause::Inconsistent(found) => inconsistency_hint(found),
         Cause::Irreversible { .. } => {
             "add a `-- whimbrel:downgrade` section, or go back from a backup"

@@ -7,11 +7,19 @@ use super::view::{self, Detail};
 
 /// Show the revisions that no other revises
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {}
+pub(crate) struct Args {
+    /// Leave out those that another revision depends on
+    #[arg(long)]
+    resolve_dependencies: bool,
+}
 
-pub(crate) fn run(context: &Context) -> Result<Verdict, Failure> {
+pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     let (_, project) = context.project()?;
     let graph = project.graph();
-    view::print(&context.report, graph, graph.heads(), None, Detail::Short);
+    let heads = match args.resolve_dependencies {
+        true => graph.effective_heads(),
+        false => graph.heads(),
+    };
+    view::print(&context.report, graph, heads, None, Detail::Short);
     Ok(Verdict::Done)
 }

@@ -8,7 +8,7 @@ use whimbrel::graph::Graph;
 use whimbrel::plan::Plan;
 use whimbrel::project::RunOptions;
 use whimbrel::revision::Direction;
-use whimbrel::target::Target;
+use whimbrel::target::{Anchor, Target};
 
 use super::context::{Context, block_on};
 use super::failure::Failure;
@@ -50,9 +50,12 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
 fn direction(target: &Target, way: Option<Way>) -> Direction {
     match (way, target) {
         (Some(Way::Upgrade), _) => Direction::Upgrade,
-        (Some(Way::Downgrade), _) | (None, Target::Base) => Direction::Downgrade,
-        (None, Target::Relative(steps)) if *steps < 0 => Direction::Downgrade,
-        (None, _) => Direction::Upgrade,
+        (Some(Way::Downgrade), _) => Direction::Downgrade,
+        (None, target) => match (&target.anchor, target.offset) {
+            (Anchor::Base, None) => Direction::Downgrade,
+            (Anchor::Here, Some(steps)) if steps < 0 => Direction::Downgrade,
+            _ => Direction::Upgrade,
+        },
     }
 }
 

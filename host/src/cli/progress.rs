@@ -109,7 +109,18 @@ impl Progress {
 
     fn text(&self, state: &mut State, event: &Event<'_>) {
         match event {
-            Event::Planned { .. } | Event::Preparing { .. } => {}
+            Event::Planned { plan } => {
+                if let Some(assumed) = &plan.assumed {
+                    let from: Vec<&str> = plan.from.iter().map(RevisionId::as_str).collect();
+                    let line = format!(
+                        "{} the database is at {}; counting from {assumed}. Name the branch: `{assumed}@-1`",
+                        "warning:".yellow(),
+                        from.join(", "),
+                    );
+                    self.line(state, &line);
+                }
+            }
+            Event::Preparing { .. } => {}
             Event::WaitingForLock { holder } => {
                 let by = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
                 self.pause(state, format!("waiting for another run to finish{by} …"));

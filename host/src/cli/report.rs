@@ -130,6 +130,11 @@ impl Report {
         write_line(&mut anstream::stdout().lock(), &line);
     }
 
+    /// A result that is a file of its own: as it is, without colours.
+    pub(crate) fn raw(&self, text: &str) {
+        std::io::stdout().lock().write_all(text.as_bytes()).ok();
+    }
+
     /// The result, or one event of it, as a line of JSON.
     pub(crate) fn json(&self, value: &impl Serialize) {
         match serde_json::to_string(value) {

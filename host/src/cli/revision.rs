@@ -1,9 +1,13 @@
 //! `whimbrel revision`
 
+use std::process::Command;
+
+use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 use jiff::Timestamp;
 use serde::Serialize;
-use whimbrel::graph::Graph;
+use whimbrel::config::Config;
+use whimbrel::graph::{Graph, Position};
 use whimbrel::revision::{RevisionId, check_name};
 use whimbrel::scaffold::{self, NewRevision};
 use whimbrel::target::TargetError;
@@ -18,13 +22,23 @@ pub(crate) struct Args {
     /// What it does, in one line
     #[arg(short, long)]
     message: String,
+    /// Its parents: revisions, `head`, `heads` (which merges them), `base` or `label@head` [default: the only head]
+    #[arg(long, value_name = "REVISION")]
+    head: Vec<String>,
+    #[command(flatten)]
+    new: New,
+}
+
+/// What `revision` and `merge` have in common.
+#[derive(Debug, clap::Args)]
+pub(crate) struct New {
     /// What it is written in
     #[arg(short, long, value_enum, default_value_t)]
     template: Template,
-    /// Its parents: revisions, `head`, `heads` (which merges them) or `base` [default: the only head]
-    #[arg(long, value_name = "REVISION")]
-    head: Vec<String>,
-    /// Revisions that must be applied before it without being its parents
+    /// Let parents be revisions that are no heads, which starts a branch
+    #[arg(long)]
+    splice: bool,
+    /// Revisions or labels that must be applied before it without being its parents
     #[arg(long, value_name = "REVISION")]
     depends_on: Vec<String>,
     /// A name for the branch that starts with it
@@ -33,6 +47,9 @@ pub(crate) struct Args {
     /// Its id [default: a random one]
     #[arg(long, value_name = "ID")]
     rev_id: Option<String>,
+    /// The folder for it, one of `migrations` in the settings [default: that of its parent]
+    #[arg(long, value_name = "FOLDER")]
+    path: Option<Utf8PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, Default, ValueEnum)]
@@ -51,43 +68,57 @@ struct Created<'a> {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<Verdict, Failure> {
+    write(context, args.message, args.new, |graph| {
+        match args.head.as_slice() {
+            [] => only_head(graph),
+            parents => resolve_each(graph, parents),
+        }
+    })
+}
+
+/// Writes a migration with the parents that `parents` finds, and says where.
+pub(crate) fn write(
+    context: &Context,
+    message: String,
+    new: New,
+    parents: impl FnOnce(&Graph) -> Result<Vec<Position>, Failure>,
+) -> Result<Verdict, Failure> {
     let (config, project) = context.project()?;
     let graph = project.graph();
-    let new = describe(
-        args.message,
-        &args.head,
-        &args.depends_on,
-        args.branch_label,
-        args.rev_id,
-        graph,
-    )?;
-    let template = match args.template {
+    let parents = parents(graph)?;
+    let report = context.report;
+    if let Some(advice) = advice(&message) {
+        report.message(format_args!("warning: {advice}"));
+    }
+    let template = match new.template {
         Template::Sql => scaffold::Template::Sql,
         Template::Rust => scaffold::Template::Rust,
     };
-    let path = scaffold::create(&config.root, &config.migrations, &new, template)?;
-
-    let report = context.report;
+    let folder = new.path.clone();
+    let revision = describe(message, &parents, new, graph)?;
+    let folder = folder_of(&config, graph, &parents, folder)?;
+    let path = scaffold::create(&config.root, &folder, &revision, template, &config.naming)?;
     match report.format() {
         Format::Json => report.json(&Created {
-            id: &new.id,
+            id: &revision.id,
             path: path.as_str(),
         }),
         Format::Text => report.line(&path),
+    }
+    for hook in &config.post_write {
+        run_hook(&config, hook, &path)?;
     }
     Ok(Verdict::Done)
 }
 
 fn describe(
     message: String,
-    parents: &[String],
-    depends_on: &[String],
-    labels: Vec<String>,
-    id: Option<String>,
+    parents: &[Position],
+    new: New,
     graph: &Graph,
 ) -> Result<NewRevision, Failure> {
     let invalid = |error: whimbrel::revision::InvalidName| Failure::Usage(error.to_string());
-    let id = match id {
+    let id = match new.rev_id {
         Some(id) => RevisionId::new(&id).map_err(invalid)?,
         None => scaffold::new_id(),
     };
@@ -95,43 +126,147 @@ fn describe(
         let message = format!("revision {id} exists already: {}", taken.path);
         return Err(Failure::Usage(message));
     }
-    for label in &labels {
+    for label in &new.branch_label {
         check_name(label).map_err(invalid)?;
+        if let Some(taken) = graph.labelled(label).or_else(|| graph.position(label)) {
+            let path = &graph.revision(taken).path;
+            return Err(Failure::Usage(format!(
+                "`{label}` names a revision already: {path}"
+            )));
+        }
+    }
+    for &parent in parents {
+        if !new.splice && !graph.is_head(parent) {
+            let id = &graph.revision(parent).id;
+            return Err(Failure::Usage(format!(
+                "revision {id} is not a head; add --splice to start a branch from it"
+            )));
+        }
+    }
+    let mut depends_on = Vec::new();
+    for target in &new.depends_on {
+        match graph.labelled(target) {
+            // A label stays one, so that the file says what is meant.
+            Some(_) => depends_on.push(RevisionId::new(target).map_err(invalid)?),
+            None => depends_on.extend(ids(graph, &resolve(graph, target)?)),
+        }
     }
     Ok(NewRevision {
         id,
         message,
-        revises: match parents {
-            [] => only_head(graph)?,
-            parents => named(graph, parents)?,
-        },
-        depends_on: named(graph, depends_on)?,
-        labels,
+        revises: ids(graph, parents),
+        depends_on,
+        labels: new.branch_label,
         created: Timestamp::now(),
     })
 }
 
-fn only_head(graph: &Graph) -> Result<Vec<RevisionId>, TargetError> {
-    let heads: Vec<RevisionId> = graph
-        .heads()
-        .into_iter()
-        .map(|head| graph.revision(head).id.clone())
-        .collect();
+/// The folder that is asked for, or else that of the first parent, or else the first one.
+fn folder_of(
+    config: &Config,
+    graph: &Graph,
+    parents: &[Position],
+    asked: Option<Utf8PathBuf>,
+) -> Result<Utf8PathBuf, Failure> {
+    let folders = &config.migrations.paths;
+    if let Some(asked) = asked {
+        let is_inside = |folder: &&Utf8PathBuf| asked.starts_with(folder.as_path());
+        return match folders.iter().any(|folder| is_inside(&folder)) {
+            true => Ok(asked),
+            false => Err(Failure::Usage(format!(
+                "{asked} is not in a folder of migrations: the settings have {}",
+                list(folders)
+            ))),
+        };
+    }
+    let beside = parents
+        .first()
+        .and_then(|&parent| graph.revision(parent).path.parent().map(Utf8Path::to_owned));
+    Ok(beside
+        .or_else(|| folders.first().cloned())
+        .unwrap_or_else(|| "migrations".into()))
+}
+
+fn list(folders: &[Utf8PathBuf]) -> String {
+    let names: Vec<&str> = folders.iter().map(|folder| folder.as_str()).collect();
+    names.join(", ")
+}
+
+/// Runs a command of the settings on a new file or folder.
+fn run_hook(config: &Config, hook: &str, path: &Utf8Path) -> Result<(), Failure> {
+    let failed = |why: String| Failure::Usage(format!("the hook `{hook}` failed on {path}: {why}"));
+    let mut words = hook.split_whitespace();
+    let mut command = Command::new(words.next().unwrap_or_default());
+    let mut names_it = false;
+    for word in words {
+        names_it |= word.contains("{path}");
+        command.arg(word.replace("{path}", path.as_str()));
+    }
+    if !names_it {
+        command.arg(path);
+    }
+    let status = command
+        .current_dir(config.root.path())
+        .status()
+        .map_err(|error| failed(error.to_string()))?;
+    match status.success() {
+        true => Ok(()),
+        false => Err(failed(status.to_string())),
+    }
+}
+
+/// What a good team would say of a message that tells nobody what a migration does.
+fn advice(message: &str) -> Option<String> {
+    const EMPTY_WORDS: [&str; 14] = [
+        "fix",
+        "fixes",
+        "fixed",
+        "bug",
+        "update",
+        "updates",
+        "change",
+        "changes",
+        "wip",
+        "test",
+        "tmp",
+        "stuff",
+        "misc",
+        "migration",
+    ];
+    let says_something = message
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .any(|word| !EMPTY_WORDS.contains(&word.to_lowercase().as_str()));
+    (!says_something).then(|| {
+        format!("`{message}` does not say what changes; say for example \"add status to projects\"")
+    })
+}
+
+fn only_head(graph: &Graph) -> Result<Vec<Position>, Failure> {
+    let heads = graph.heads();
     if heads.len() > 1 {
-        return Err(TargetError::MultipleHeads { heads });
+        let heads = ids(graph, &heads);
+        return Err(TargetError::MultipleHeads { heads }.into());
     }
     Ok(heads)
 }
 
-fn named(graph: &Graph, targets: &[String]) -> Result<Vec<RevisionId>, Failure> {
-    let mut ids = Vec::new();
+/// The revisions that targets name, each once.
+pub(crate) fn resolve_each(graph: &Graph, targets: &[String]) -> Result<Vec<Position>, Failure> {
+    let mut found = Vec::new();
     for target in targets {
         for position in resolve(graph, target)? {
-            let id = &graph.revision(position).id;
-            if !ids.contains(id) {
-                ids.push(id.clone());
+            if !found.contains(&position) {
+                found.push(position);
             }
         }
     }
-    Ok(ids)
+    Ok(found)
+}
+
+fn ids(graph: &Graph, positions: &[Position]) -> Vec<RevisionId> {
+    positions
+        .iter()
+        .map(|&position| graph.revision(position).id.clone())
+        .collect()
 }

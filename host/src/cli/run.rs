@@ -20,7 +20,7 @@ use super::report::{self, Format, Report, Verdict};
 /// Apply revisions
 #[derive(Debug, clap::Args)]
 pub(crate) struct UpgradeArgs {
-    /// Where to: a revision, `head`, `heads` or `+N`
+    /// Where to: a revision, `head`, `heads`, `+N` or one of these of a branch (`label@head`); with --sql also `FROM:TO`
     #[arg(default_value = "head", allow_negative_numbers = true)]
     target: String,
     /// Build nothing, and refuse what whimbrel.lock does not pin
@@ -33,15 +33,22 @@ pub(crate) struct UpgradeArgs {
 /// Revert revisions
 #[derive(Debug, clap::Args)]
 pub(crate) struct DowngradeArgs {
-    /// Where to: a revision that stays, `base` or `-N`
+    /// Where to: a revision that stays, `base`, `-N` or one of these of a branch (`label@-1`); with --sql `FROM:TO`
     #[arg(allow_negative_numbers = true)]
     target: String,
     #[command(flatten)]
     waiting: Waiting,
 }
 
+/// What both commands have in common.
 #[derive(Debug, clap::Args)]
 struct Waiting {
+    /// Print the run as a script for psql or sqlite3 instead
+    #[arg(long)]
+    sql: bool,
+    /// A word for the migrations, which they get as the parameter `tag`
+    #[arg(long, value_name = "WORD")]
+    tag: Option<String>,
     /// How long to wait for another run to finish
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     lock_wait: Duration,
@@ -93,6 +100,13 @@ fn run(
     pinning: Pinning,
     waiting: &Waiting,
 ) -> Result<Verdict, Failure> {
+    let mut parameters = config.parameters.clone();
+    if let Some(tag) = &waiting.tag {
+        parameters.insert("tag".to_owned(), tag.clone());
+    }
+    if waiting.sql {
+        return script(context, config, target, direction, pinning, parameters);
+    }
     let target: Target = target.parse()?;
     let report = context.report;
     let progress = Arc::new(Progress::new(report));
@@ -105,7 +119,7 @@ fn run(
             lock_wait: waiting.lock_wait,
             ..Patience::default()
         },
-        parameters: config.parameters.clone(),
+        parameters,
         pinning,
     };
     let (outcome, location) = block_on(async {
@@ -133,6 +147,37 @@ fn run(
             Err(failure.into())
         }
     }
+}
+
+/// Prints what a run would do, as a script.
+fn script(
+    context: &Context,
+    config: &Config,
+    target: &str,
+    direction: Direction,
+    pinning: Pinning,
+    parameters: std::collections::BTreeMap<String, String>,
+) -> Result<Verdict, Failure> {
+    let (from, to) = match target.split_once(':') {
+        Some((from, to)) => (Some(from.parse()?), to),
+        None => (None, target),
+    };
+    if direction == Direction::Downgrade && from.is_none() {
+        return Err(Failure::Usage(
+            "with --sql a downgrade needs to know where it starts: FROM:TO".to_owned(),
+        ));
+    }
+    let to: Target = to.parse()?;
+    let options = RunOptions {
+        observer: Arc::new(Progress::new(context.report)),
+        parameters,
+        pinning,
+        ..RunOptions::default()
+    };
+    let engine = context.offline(config, options)?;
+    let script = block_on(async { Ok(engine.script(from.as_ref(), &to, direction).await?) })?;
+    context.report.raw(&script);
+    Ok(Verdict::Done)
 }
 
 /// The last event of a run.

@@ -1,6 +1,6 @@
 //! `whimbrel show`
 
-use super::context::{Context, resolve};
+use super::context::{Context, resolve_all};
 use super::failure::Failure;
 use super::report::Verdict;
 use super::view::{self, Detail};
@@ -8,18 +8,19 @@ use super::view::{self, Detail};
 /// Show all about some revisions
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Revisions, `head`, `heads`
+    /// Revisions, `head`, `heads` or `current`
     #[arg(value_name = "REVISION", required = true)]
     revisions: Vec<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
-    let (_, project) = context.project()?;
-    let graph = project.graph();
-    let mut positions = Vec::new();
-    for revision in &args.revisions {
-        positions.extend(resolve(graph, revision)?);
-    }
-    view::print(&context.report, graph, positions, None, Detail::Long);
+    let (project, positions) = resolve_all(context, &args.revisions)?;
+    view::print(
+        &context.report,
+        project.graph(),
+        positions,
+        None,
+        Detail::Long,
+    );
     Ok(Verdict::Done)
 }

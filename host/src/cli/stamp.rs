@@ -1,5 +1,6 @@
 //! `whimbrel stamp`
 
+use whimbrel::engine::Stamping;
 use whimbrel::project::RunOptions;
 use whimbrel::revision::RevisionId;
 use whimbrel::target::Target;
@@ -11,21 +12,55 @@ use super::report::{Format, Verdict};
 /// Say what is applied, without running anything
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// Revisions, `head`, `heads` or `base`
+    /// Revisions, `head`, `heads` or `base`, also of a branch (`label@head`)
     #[arg(value_name = "REVISION", required = true)]
     revisions: Vec<String>,
+    /// Take all rows of the version table away first, also such as no migration has
+    #[arg(long)]
+    purge: bool,
+    /// Print the SQL instead of running it; the first revision may be `FROM:TO`
+    #[arg(long)]
+    sql: bool,
+    /// Accepted as Alembic does; a stamp runs no migration that could read it
+    #[arg(long, value_name = "WORD")]
+    tag: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     let config = context.config()?;
-    let targets = args
-        .revisions
-        .iter()
-        .map(|revision| revision.parse())
-        .collect::<Result<Vec<Target>, _>>()?;
+    let mut from: Option<Target> = None;
+    let mut targets = Vec::new();
+    for revision in &args.revisions {
+        let revision = match revision.split_once(':') {
+            Some((start, revision)) if args.sql => {
+                let start = start.parse()?;
+                if from.as_ref().is_some_and(|other| *other != start) {
+                    return Err(Failure::Usage("a script starts at one revision".to_owned()));
+                }
+                from = Some(start);
+                revision
+            }
+            _ => revision,
+        };
+        targets.push(revision.parse()?);
+    }
+    let stamping = match args.purge {
+        true => Stamping::Purge,
+        false => Stamping::Move,
+    };
+    if args.sql {
+        let engine = context.offline(&config, RunOptions::default())?;
+        let script = block_on(async {
+            Ok(engine
+                .stamp_script(from.as_ref(), &targets, stamping)
+                .await?)
+        })?;
+        context.report.raw(&script);
+        return Ok(Verdict::Done);
+    }
     let rows = block_on(async {
         let connected = context.connect(&config, RunOptions::default()).await?;
-        Ok(connected.engine.stamp(&targets).await?)
+        Ok(connected.engine.stamp(&targets, stamping).await?)
     })?;
     let report = context.report;
     match report.format() {

@@ -73,7 +73,7 @@ impl<'a> RevisionView<'a> {
     }
 
     /// `ae10 [label] (head), message`
-    fn short(&self) -> String {
+    pub(crate) fn short(&self) -> String {
         format!(
             "{}{}{}",
             self.id.yellow(),

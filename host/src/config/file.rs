@@ -7,15 +7,23 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{ConfigError, DEFAULT_LOCK_TIMEOUT, Root, TransactionMode, VersionTable};
+use super::{ConfigError, DEFAULT_LOCK_TIMEOUT, Nesting, Root, TransactionMode, VersionTable};
 use crate::document::{self, DocumentError, nearest};
 
 /// The file with its defaults filled in.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct ConfigFile {
-    #[serde(default = "default_migrations", deserialize_with = "path")]
-    pub(super) migrations: Utf8PathBuf,
+    #[serde(default = "default_migrations", deserialize_with = "paths")]
+    pub(super) migrations: Vec<Utf8PathBuf>,
+    #[serde(default, deserialize_with = "nesting")]
+    pub(super) recursive: Nesting,
+    #[serde(default = "default_file_template")]
+    pub(super) file_template: String,
+    #[serde(default = "default_slug_length")]
+    pub(super) slug_length: usize,
+    #[serde(default)]
+    pub(super) post_write: Vec<String>,
     pub(super) database: Option<String>,
     #[serde(default)]
     pub(super) version_table: VersionTable,
@@ -34,8 +42,16 @@ struct NamedDatabase {
     url: String,
 }
 
-fn default_migrations() -> Utf8PathBuf {
-    "migrations".into()
+fn default_migrations() -> Vec<Utf8PathBuf> {
+    vec!["migrations".into()]
+}
+
+fn default_file_template() -> String {
+    "{id}_{slug}".to_owned()
+}
+
+fn default_slug_length() -> usize {
+    40
 }
 
 fn default_lock_timeout() -> Duration {
@@ -67,8 +83,28 @@ impl ConfigFile {
     }
 }
 
-fn path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Utf8PathBuf, D::Error> {
-    String::deserialize(deserializer).map(Utf8PathBuf::from)
+/// One folder, or several.
+fn paths<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Utf8PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a folder, or a list of folders")]
+    enum OneOrMore {
+        One(String),
+        More(Vec<String>),
+    }
+    match OneOrMore::deserialize(deserializer)? {
+        OneOrMore::One(path) => Ok(vec![path.into()]),
+        OneOrMore::More(paths) if paths.is_empty() => {
+            Err(de::Error::custom("`migrations` names no folder"))
+        }
+        OneOrMore::More(paths) => Ok(paths.into_iter().map(Utf8PathBuf::from).collect()),
+    }
+}
+
+fn nesting<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Nesting, D::Error> {
+    Ok(match bool::deserialize(deserializer)? {
+        true => Nesting::Nested,
+        false => Nesting::Flat,
+    })
 }
 
 fn transaction_mode<'de, D: Deserializer<'de>>(

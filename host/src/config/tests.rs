@@ -47,7 +47,7 @@ fn mistake(file: &str) -> String {
 #[test]
 fn an_empty_file_has_the_defaults() {
     let config = load("", Flags::default(), nothing_set).unwrap();
-    assert_eq!(config.migrations, "migrations");
+    assert_eq!(config.migrations, Utf8Path::new("migrations").into());
     assert_eq!(config.version_table.to_string(), "whimbrel_version");
     assert_eq!(config.lock_timeout, Duration::from_secs(3));
     assert_eq!(config.transaction, TransactionMode::Migration);
@@ -57,7 +57,7 @@ fn an_empty_file_has_the_defaults() {
 fn a_full_file_is_read() {
     let file = "migrations = '.'\nversion_table = 'ops.versions'\ntransaction = 'migration'\nlock_timeout = '1m 30s'";
     let config = load(file, Flags::default(), nothing_set).unwrap();
-    assert_eq!(config.migrations, ".");
+    assert_eq!(config.migrations, Utf8Path::new(".").into());
     assert_eq!(config.version_table.schema(), Some("ops"));
     assert_eq!(config.version_table.name(), "versions");
     assert_eq!(config.lock_timeout, Duration::from_secs(90));

@@ -70,6 +70,9 @@ pub enum DriverError {
     /// A value cannot be converted; the message names column or parameter, and type.
     #[error("{0}")]
     Conversion(String),
+    /// A migration reads while a script is written: there is no database to answer.
+    #[error("a script is being written, without a database that could answer")]
+    Offline,
     /// The statement was cancelled by [`Canceller::cancel`](super::Canceller::cancel) or by an operator.
     #[error("the statement was cancelled")]
     Cancelled,

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Dialect, Driver, DriverError, RunLock, Session, Settings};
+use super::{Dialect, Driver, DriverError, RunLock, Session, Settings, Value};
 use crate::sql::guard::Protected;
 use link::Link;
 use lock::PostgresLock;
@@ -69,4 +69,25 @@ impl Driver for Postgres {
         .await?;
         Ok(Box::new(PostgresLock::new(link, version_table)))
     }
+}
+
+/// A value as a literal. In quotes it has no type of its own, as a parameter has none: its place says what it is.
+///
+/// # Errors
+/// [`DriverError::Conversion`] for a text with a NUL character, which no literal can have.
+pub fn literal(value: &Value, number: usize) -> Result<String, DriverError> {
+    let Some(text) = values::text_form(value) else {
+        return Ok("NULL".to_owned());
+    };
+    if text.contains('\0') {
+        return Err(DriverError::Conversion(format!(
+            "parameter ${number} ({}) contains a NUL character",
+            value.case()
+        )));
+    }
+    let quoted = text.replace('\'', "''");
+    Ok(match quoted.contains('\\') {
+        true => format!("E'{}'", quoted.replace('\\', "\\\\")),
+        false => format!("'{quoted}'"),
+    })
 }

@@ -22,12 +22,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use camino::Utf8Path;
 use rusqlite::Connection;
+use rusqlite::types::{ToSqlOutput, ValueRef};
 
 use self::guard::Guard;
 use self::lock::SqliteLock;
 use self::place::{Opened, Place, Purpose};
 use self::session::SqliteSession;
-use super::{Dialect, Driver, DriverError, RunLock, Session, Settings};
+use super::{Dialect, Driver, DriverError, RunLock, Session, Settings, Value};
 
 /// A SQLite database: a file, or one in memory that lives as long as this value.
 #[derive(Debug)]
@@ -88,4 +89,33 @@ impl Driver for Sqlite {
         self.keep_alive()?;
         Ok(Box::new(SqliteLock::new(self.place.clone())))
     }
+}
+
+/// A value as a literal of the form in which SQLite keeps it.
+///
+/// # Errors
+/// [`DriverError::Conversion`] where SQLite would change the value.
+pub fn literal(value: &Value, number: usize) -> Result<String, DriverError> {
+    let bound = values::bind(value, number)?;
+    let kept = match &bound {
+        ToSqlOutput::Borrowed(kept) => *kept,
+        ToSqlOutput::Owned(kept) => ValueRef::from(kept),
+        _ => ValueRef::Null,
+    };
+    let hex = |bytes: &[u8]| -> String { bytes.iter().map(|byte| format!("{byte:02x}")).collect() };
+    Ok(match kept {
+        ValueRef::Null => "NULL".to_owned(),
+        ValueRef::Integer(i64::MIN) => "(-9223372036854775807 - 1)".to_owned(),
+        ValueRef::Integer(integer) => integer.to_string(),
+        ValueRef::Real(real) if real.is_infinite() => match real.is_sign_positive() {
+            true => "9e999".to_owned(),
+            false => "-9e999".to_owned(),
+        },
+        ValueRef::Real(real) => format!("{real:e}"),
+        ValueRef::Blob(bytes) => format!("X'{}'", hex(bytes)),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) if !text.contains('\0') => format!("'{}'", text.replace('\'', "''")),
+            _ => format!("CAST(X'{}' AS TEXT)", hex(text)),
+        },
+    })
 }

@@ -55,6 +55,7 @@ impl Engine {
             now: run.now,
             seed: seed(run, &step.revision),
             parameters,
+            is_offline: false,
             cancel: self.cancel.clone(),
             listener: Arc::new(Relay {
                 revision: step.revision.clone(),

@@ -1,88 +1,140 @@
 //! Saying what is applied, without running anything.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::{Cause, Engine, Run, RunFailure, load, untouched};
-use crate::driver::{DriverError, Durability, RunLock, Session, Statement};
-use crate::graph::Position;
+use crate::driver::{DriverError, Durability, RunLock, Statement};
+use crate::graph::Selection;
 use crate::history::{Attempt, Outcome, State, Tally};
 use crate::migration::{Fingerprint, Work};
-use crate::plan;
+use crate::plan::{self, Applied};
 use crate::revision::RevisionId;
-use crate::target::Target;
+use crate::target::{self, Target};
+
+/// What a stamp makes of the rows that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Stamping {
+    /// Each target takes the place of the rows in its line; other branches keep theirs.
+    #[default]
+    Move,
+    /// All rows go first, whatever they are.
+    Purge,
+}
 
 impl Engine {
-    /// Makes the version table say that exactly `targets` and all that they need are applied, by the code that the
-    /// files have now. It also settles what a migration without a transaction left open. Returns the rows.
+    /// Moves the version table's rows to `targets`, as if all that they need had been applied by the code that the files
+    /// have now. It also settles what a migration in their line left open that runs without a transaction. Returns the
+    /// rows.
     ///
     /// # Errors
     /// A [`RunFailure`]; nothing is changed then.
-    pub async fn stamp(&self, targets: &[Target]) -> Result<Vec<RevisionId>, RunFailure> {
-        let mut positions = Vec::new();
-        for target in targets {
-            let found = target
-                .resolve(&self.graph)
-                .map_err(|error| RunFailure::untouched(Cause::Plan(error.into())))?;
-            positions.extend(found);
-        }
-        let rows = plan::stamped(&self.graph, &positions);
+    pub async fn stamp(
+        &self,
+        targets: &[Target],
+        stamping: Stamping,
+    ) -> Result<Vec<RevisionId>, RunFailure> {
         let result = self
             .locked(async |held| {
-                let result = self.write_stamp(&positions, &rows, held.lock()).await;
+                let result = self.write_stamp(targets, stamping, held.lock()).await;
                 (held, result.map_err(untouched))
             })
             .await;
-        match result {
-            Ok(()) => Ok(rows),
-            Err((cause, _)) => Err(RunFailure::untouched(cause)),
-        }
+        result.map_err(|(cause, _)| RunFailure::untouched(cause))
     }
 
     async fn write_stamp(
         &self,
-        targets: &[Position],
-        rows: &[RevisionId],
+        targets: &[Target],
+        stamping: Stamping,
         lock: &dyn RunLock,
-    ) -> Result<(), Cause> {
+    ) -> Result<Vec<RevisionId>, Cause> {
         let mut session = self.session().await?;
         self.history.ensure(&mut *session).await?;
         let state = self.history.read(&mut *session).await?;
-        let statements = self.stamp_statements(&state, targets, rows, lock)?;
-        Ok(write(&mut *session, &statements).await?)
+        let (rows, mut statements) = self.stamp_from(&state, targets, stamping)?;
+        statements.extend(lock.fence());
+        session.begin().await?;
+        session
+            .commit(&statements, Durability::Now)
+            .await
+            .map_err(DriverError::from)?;
+        Ok(rows)
+    }
+
+    /// The rows after a stamp, and what writes them and says so.
+    pub(super) fn stamp_from(
+        &self,
+        state: &State,
+        targets: &[Target],
+        stamping: Stamping,
+    ) -> Result<(Vec<RevisionId>, Vec<Statement>), Cause> {
+        let kept: &[String] = match stamping {
+            Stamping::Move => &state.rows,
+            Stamping::Purge => &[],
+        };
+        let rows = plan::stamped(&self.graph, kept, targets)?;
+        let line = self
+            .line(targets, stamping)
+            .map_err(plan::PlanError::from)?;
+        let statements = self.stamp_statements(state, &line, &rows)?;
+        Ok((rows, statements))
+    }
+
+    /// All that shares a line of descent with one of the targets; everything, where nothing stays as it is.
+    fn line(
+        &self,
+        targets: &[Target],
+        stamping: Stamping,
+    ) -> Result<Selection, target::TargetError> {
+        let mut line = Selection::none(&self.graph);
+        if stamping == Stamping::Purge {
+            line.extend(&self.graph.ancestors(self.graph.positions()));
+        }
+        for target in targets {
+            match target::lineage(&self.graph, target)? {
+                Some(more) => line.extend(&more),
+                None => line.extend(&self.graph.ancestors(self.graph.positions())),
+            }
+        }
+        Ok(line)
     }
 
     fn stamp_statements(
         &self,
         state: &State,
-        targets: &[Position],
+        line: &Selection,
         rows: &[RevisionId],
-        lock: &dyn RunLock,
     ) -> Result<Vec<Statement>, Cause> {
         let run = Run::new(self.driver.dialect());
-        let applied = self.graph.ancestors(targets.iter().copied());
+        let applied = Applied::from_rows(&self.graph, rows)?;
         let mut statements = self.history.replace_versions(&state.rows, rows);
-        let mut named: BTreeSet<&str> = rows.iter().map(RevisionId::as_str).collect();
-        let unfinished = state
-            .last
-            .iter()
-            .filter(|(_, last)| last.outcome.is_unfinished());
-        named.extend(unfinished.map(|(revision, _)| revision.as_str()));
         let mut tally = Tally::default();
         let mut attempts = Vec::new();
         for position in self.graph.positions() {
             let revision = &self.graph.revision(position).id;
-            let fingerprint = self.stamped_fingerprint(revision)?;
             let last = state.last.get(revision.as_str());
-            let is_applied = applied.contains(position);
-            let changed = is_applied && last.is_some_and(|last| last.digest != fingerprint.content);
-            let is_named = named.contains(revision.as_str()) || changed;
-            if is_applied && (is_named || last.is_some_and(|last| last.action != "downgrade")) {
-                tally.join(revision.as_str(), &fingerprint.content);
+            let is_applied = applied.selection().contains(position);
+            let is_row = rows.contains(revision);
+            let is_open = last.is_some_and(|last| last.outcome.is_unfinished());
+            let fingerprint = match line.contains(position) {
+                true => Some(self.stamped_fingerprint(revision)?),
+                false => None,
+            };
+            let named = fingerprint.filter(|fingerprint| {
+                let changed = last.is_some_and(|last| last.digest != fingerprint.content);
+                is_row || is_open || (is_applied && changed)
+            });
+            let recorded = match (&named, last) {
+                (Some(fingerprint), _) => Some(fingerprint.content.as_str()),
+                (None, Some(last)) if last.action != "downgrade" => Some(last.digest.as_str()),
+                _ => None,
+            };
+            if let (true, Some(recorded)) = (is_applied, recorded) {
+                tally.join(revision.as_str(), recorded);
             }
-            if is_named {
+            if let Some(fingerprint) = named {
                 attempts.push(Attempt {
                     run: run.id,
                     revision: revision.clone(),
@@ -104,7 +156,6 @@ impl Engine {
                 ..attempt
             })
         }));
-        statements.extend(lock.fence());
         Ok(statements)
     }
 
@@ -113,9 +164,4 @@ impl Engine {
             .fingerprint(revision)
             .map_err(|source| load(revision, source))
     }
-}
-
-async fn write(session: &mut dyn Session, statements: &[Statement]) -> Result<(), DriverError> {
-    session.begin().await?;
-    Ok(session.commit(statements, Durability::Now).await?)
 }

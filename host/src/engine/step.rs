@@ -309,7 +309,7 @@ impl Engine {
 }
 
 /// Lends the session to a migration; what comes back speaks in the host's name again, whatever the migration did.
-async fn lend(ready: &Ready, session: Lent) -> (Lent, Result<Work, MigrationError>) {
+pub(super) async fn lend(ready: &Ready, session: Lent) -> (Lent, Result<Work, MigrationError>) {
     let (mut session, mut result) = ready.migration.run(&ready.call, session).await;
     if let Err(source) = session.assume(Authority::Host).await {
         result = result.and(Err(MigrationError::Statement {
@@ -331,7 +331,7 @@ impl Cause {
     }
 }
 
-fn failed(step: &Step, source: MigrationError) -> Cause {
+pub(super) fn failed(step: &Step, source: MigrationError) -> Cause {
     match source {
         MigrationError::Cancelled => Cause::Cancelled,
         source => Cause::Migration {
@@ -351,7 +351,12 @@ fn transaction(step: &Step, stage: &'static str, source: DriverError) -> Cause {
 }
 
 /// The tally of what is applied once a step is done.
-fn tally_after(mut tally: Tally, step: &Step, recorded: Option<&str>, digest: &str) -> Tally {
+pub(super) fn tally_after(
+    mut tally: Tally,
+    step: &Step,
+    recorded: Option<&str>,
+    digest: &str,
+) -> Tally {
     let revision = step.revision.as_str();
     if let Some(recorded) = recorded {
         tally.leave(revision, recorded);
@@ -362,7 +367,7 @@ fn tally_after(mut tally: Tally, step: &Step, recorded: Option<&str>, digest: &s
     tally
 }
 
-fn action(step: &Step) -> &'static str {
+pub(super) fn action(step: &Step) -> &'static str {
     match step.direction {
         Direction::Upgrade => "upgrade",
         Direction::Downgrade => "downgrade",

@@ -112,6 +112,7 @@ mod tests {
             from: Vec::new(),
             to: vec![id("m")],
             steps,
+            assumed: None,
         };
         let survived = |at_most, rows: &[&str]| {
             let rows: Vec<String> = rows.iter().copied().map(String::from).collect();

@@ -13,7 +13,7 @@ pub(super) struct Links {
     pub(super) dependencies: Vec<usize>,
 }
 
-/// Resolves every reference between revisions.
+/// Resolves every reference between revisions. A dependency may also be named by the label of the branch that it starts.
 pub(super) fn link(revisions: &[Arc<Revision>]) -> Result<Vec<Links>, GraphErrors> {
     let mut errors = Vec::new();
     let mut by_id: HashMap<&str, usize> = HashMap::with_capacity(revisions.len());
@@ -39,15 +39,22 @@ pub(super) fn link(revisions: &[Arc<Revision>]) -> Result<Vec<Links>, GraphError
         }
     }
     let mut resolve = |revision: &Revision, edge: Edge, targets: &[RevisionId]| {
+        let known = match edge {
+            Edge::Revises => &by_id,
+            Edge::DependsOn => &by_label,
+        };
         let mut found = Vec::with_capacity(targets.len());
         for target in targets {
-            if target == &revision.id {
+            let named = known.get(target.as_str()).copied();
+            if target == &revision.id
+                || named.is_some_and(|index| revisions[index].id == revision.id)
+            {
                 errors.push(GraphError::SelfReference {
                     id: revision.id.clone(),
                     edge,
                     path: revision.path.clone(),
                 });
-            } else if let Some(&index) = by_id.get(target.as_str()) {
+            } else if let Some(index) = named {
                 if !found.contains(&index) {
                     found.push(index);
                 }

@@ -128,12 +128,43 @@ fn a_cycle_is_shown_from_end_to_end_without_what_hangs_on_it() {
 
 #[test]
 fn prefixes_find_ids_in_order() {
-    let graph = graph("ab1\nab2: ab1\nac: ab2");
+    let graph = graph("ab10\nab20: ab10 [abel]\nabc: ab20\nac10: abc");
     let found: Vec<_> = graph
-        .with_prefix("ab")
-        .iter()
-        .map(|id| id.as_str())
+        .starting_with("ab")
+        .into_iter()
+        .map(|(name, at)| (name, at.index()))
         .collect();
-    assert_eq!(found, ["ab1", "ab2"]);
-    assert!(graph.with_prefix("x").is_empty());
+    assert_eq!(found, [("ab10", 0), ("ab20", 1), ("abel", 1)]);
+    assert!(graph.starting_with("x").is_empty());
+}
+
+#[test]
+fn labels_reach_as_far_as_their_line() {
+    let graph = graph("a\nb: a [one]\nc: b\nx\ny: x [two]\nz: x\np\nq: p [three]\nm: q c");
+    let labels = |id: &str| graph.branch_labels(graph.position(id).unwrap()).join(" ");
+    assert_eq!(
+        (labels("a"), labels("b"), labels("c")),
+        ("".into(), "one".into(), "one".into())
+    );
+    assert_eq!(
+        (labels("x"), labels("y"), labels("z")),
+        ("".into(), "two".into(), "".into())
+    );
+    assert_eq!((labels("p"), labels("m")), ("".into(), "one three".into()));
+    let graph = super::fixture::graph("a\nb: a\nc: b [line]\nd: c");
+    let labels = |id: &str| graph.branch_labels(graph.position(id).unwrap()).join(" ");
+    assert_eq!((labels("a"), labels("d")), ("line".into(), "line".into()));
+}
+
+#[test]
+fn a_dependency_can_be_named_by_its_label() {
+    let graph = graph("a: [first]\nb\nc: b / first");
+    let at = |id: &str| graph.position(id).unwrap();
+    assert_eq!(graph.needs(at("c")), [at("a"), at("b")]);
+    assert_eq!(graph.effective_heads(), [at("c")]);
+    assert_eq!(graph.heads(), [at("a"), at("c")]);
+    assert_eq!(
+        errors("a: [first]\nb: / second"),
+        ["revision b depends on second, which no migration has (migrations/b.sql)"]
+    );
 }

@@ -4,7 +4,8 @@ use super::History;
 use crate::driver::Dialect;
 
 impl History {
-    pub(super) fn definitions(&self) -> [String; 2] {
+    /// The statements that make the version table and the ledger where they are missing.
+    pub fn definitions(&self) -> [String; 2] {
         let (id, number, time) = match self.dialect {
             Dialect::Postgresql => (
                 "bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",

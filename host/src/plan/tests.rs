@@ -76,7 +76,7 @@ fn base_reverts_everything() {
 #[test]
 fn relative_steps_are_planned() {
     assert_eq!(up(&["x"], "+1"), "a=>a+x b=>b+x y=>y");
-    assert_eq!(down(&["d"], "-1"), "d=>b+c");
+    assert_eq!(down(&["b"], "-1"), "b=>a");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn there_is_no_downgrade_to_what_is_not_applied() {
         steps(&["b"], "c", Direction::Downgrade)
             .unwrap_err()
             .to_string(),
-        "revision c is not applied, so that there is no downgrade to it"
+        "there is nothing to downgrade to c: it is not applied"
     );
 }
 
@@ -104,15 +104,54 @@ fn redundant_rows_are_read_as_what_they_stand_for() {
     assert_eq!(up(&["a", "b"], "b"), "");
 }
 
+fn stamp(rows: &[&str], targets: &str) -> String {
+    let targets: Vec<Target> = targets
+        .split(' ')
+        .map(|text| text.parse().unwrap())
+        .collect();
+    let rows = stamped(&graph(PROJECT), rows, &targets).unwrap();
+    rows.iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+#[test]
+fn a_stamp_moves_its_line_and_leaves_others() {
+    assert_eq!(stamp(&[], "d"), "d");
+    assert_eq!(stamp(&["b", "x"], "d"), "d x");
+    assert_eq!(stamp(&["d", "x"], "b"), "b x");
+    assert_eq!(stamp(&["d", "x"], "base"), "");
+    assert_eq!(stamp(&["d", "x"], "x@base"), "d");
+    assert_eq!(stamp(&["y"], "a"), "a");
+    assert_eq!(stamp(&["a"], "heads"), "d y");
+}
+
 #[test]
 fn a_stamp_writes_only_what_nothing_else_stands_for() {
-    let graph = graph(PROJECT);
-    let at = |id: &str| graph.position(id).unwrap();
+    assert_eq!(stamp(&[], "b y"), "y");
+    assert_eq!(stamp(&["b", "x"], "x d"), "d x");
+}
+
+#[test]
+fn a_stamp_counts_no_steps() {
+    let targets = ["d-1".parse().unwrap()];
+    let refused = stamped(&graph(PROJECT), &["d"], &targets).unwrap_err();
     assert_eq!(
-        stamped(&graph, &[at("b"), at("y")]),
-        [graph.revision(at("y")).id.clone()]
+        refused.to_string(),
+        "`d-1` counts steps; name a revision here, `head`, `heads` or `base`"
     );
-    assert!(stamped(&graph, &[]).is_empty());
+}
+
+#[test]
+fn a_redundant_row_goes_with_the_first_step() {
+    let graph = graph(PROJECT);
+    let target = "head".parse().unwrap();
+    let rows = ["a", "b", "x"];
+    let refused = plan(&graph, &rows, &target, Direction::Upgrade).unwrap_err();
+    assert_eq!(refused.to_string(), "there are 2 heads: d, y");
+    let plan = plan(&graph, &rows, &"d".parse().unwrap(), Direction::Upgrade).unwrap();
+    assert_eq!(plan.steps[0].removes.last().unwrap().as_str(), "a");
 }
 
 #[test]
@@ -126,7 +165,7 @@ fn ten_thousand_revisions_plan_quickly_and_in_order() {
         .join("\n");
     let graph = graph(&text);
     let rows: [&str; 0] = [];
-    let plan = plan(&graph, &rows, &Target::Head, Direction::Upgrade).unwrap();
+    let plan = plan(&graph, &rows, &Target::HEAD, Direction::Upgrade).unwrap();
     assert_eq!(plan.steps.len(), 10_000);
     assert_eq!(plan.steps[9_999].revision.as_str(), "r9999");
 }

@@ -62,11 +62,12 @@ impl Place {
     /// The migrations of a project; its record is in the cache in `cache`, or else in the user's. `None` where there
     /// can be no record.
     pub(super) fn new(config: &Config, cache: Option<PathBuf>) -> Option<Self> {
-        let path = camino::absolute_utf8(config.root.path().join(&config.migrations)).ok()?;
+        let folder = config.migrations.only()?;
+        let path = camino::absolute_utf8(config.root.path().join(folder)).ok()?;
         let key = [FORMAT, env!("CARGO_PKG_VERSION"), path.as_str()];
         Some(Self {
             root: Arc::clone(&config.root),
-            folder: config.migrations.clone(),
+            folder: folder.to_owned(),
             records: CacheFolder::open(cache, "settled").ok()?,
             name: Digest::of_parts(key.map(str::as_bytes)).to_string(),
         })
@@ -84,16 +85,13 @@ impl Place {
 impl Settled {
     /// Whether a run has a target of which a record can tell.
     pub(super) fn can_tell(target: &Target, direction: Direction) -> bool {
-        direction == Direction::Upgrade && matches!(target, Target::Head | Target::Heads)
+        direction == Direction::Upgrade && (*target == Target::HEAD || *target == Target::HEADS)
     }
 
     /// The heads, where an upgrade to `target` has nothing to do.
     pub(super) fn reached(self, target: &Target, glance: &Glance) -> Option<Vec<RevisionId>> {
-        let is_meant = match target {
-            Target::Head => self.heads.len() == 1,
-            Target::Heads => true,
-            _ => false,
-        };
+        let is_meant =
+            *target == Target::HEADS || (*target == Target::HEAD && self.heads.len() == 1);
         let mut rows: Vec<&str> = glance.rows.iter().map(String::as_str).collect();
         let mut heads: Vec<&str> = self.heads.iter().map(RevisionId::as_str).collect();
         rows.sort_unstable();
@@ -165,7 +163,12 @@ fn settled(imprint: Digest, project: &Project) -> io::Result<Settled> {
         tally.join(source.revision.id.as_str(), &digest.to_string());
     }
     let graph = project.graph();
-    let heads = graph.heads().into_iter();
+    let heads = graph.effective_heads();
+    if heads != graph.heads() {
+        // What `head` means then cannot be told from the rows.
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    let heads = heads.into_iter();
     Ok(Settled {
         imprint,
         tally: tally.to_string(),

@@ -3,10 +3,10 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use jiff::Timestamp;
 
-use super::name::{package, slug, type_name};
+use super::name::{package, type_name};
 use super::template::{create_file, fill};
 use super::{ScaffoldError, unpack_sdk};
-use crate::config::Root;
+use crate::config::{Naming, Root};
 use crate::revision::RevisionId;
 
 /// What a new migration is written in.
@@ -57,14 +57,11 @@ pub fn create(
     migrations: &Utf8Path,
     new: &NewRevision,
     template: Template,
+    naming: &Naming,
 ) -> Result<Utf8PathBuf, ScaffoldError> {
     let dir = root.dir();
-    let slug = slug(&new.message);
-    let name = if slug.is_empty() {
-        new.id.to_string()
-    } else {
-        format!("{}_{slug}", new.id)
-    };
+    let slug = naming.slug(&new.message);
+    let name = naming.name(&new.id, &new.message, new.created);
     dir.create_dir_all(migrations)
         .map_err(|error| ScaffoldError::io(migrations, error))?;
     match template {

@@ -13,6 +13,7 @@ use super::files::{EntryKind, Files, join};
 use super::manifest::{MANIFEST_FILE, Manifest};
 use super::sql_file::SqlFile;
 use super::{Body, Migrations, SourceRevision};
+use crate::config::{Folders, Nesting};
 
 /// Fewer files than this are read before another thread would be of help.
 const WORTH_A_THREAD: usize = 256;
@@ -26,19 +27,16 @@ enum Candidate {
 type Outcome = Result<Option<SourceRevision>, Vec<SourceError>>;
 
 impl Migrations {
-    /// Reads all migrations in `folder`, on several threads when there are many.
+    /// Reads all migrations in some folders, on several threads when there are many.
     ///
     /// # Errors
     /// Everything that is wrong with any of them.
-    pub fn read(files: Arc<dyn Files>, folder: &Utf8Path) -> Result<Self, SourceErrors> {
-        let candidates = candidates(files.as_ref(), folder).map_err(|error| {
-            let error = if error.kind() == ErrorKind::NotFound {
-                SourceError::new(folder, Problem::NoFolder)
-            } else {
-                SourceError::io(folder, error)
-            };
-            SourceErrors(vec![error])
-        })?;
+    pub fn read(files: Arc<dyn Files>, folders: &Folders) -> Result<Self, SourceErrors> {
+        let mut candidates = Vec::new();
+        for folder in &folders.paths {
+            look(files.as_ref(), folder, folders.nesting, &mut candidates)
+                .map_err(|error| SourceErrors(vec![error]))?;
+        }
         let mut revisions = Vec::with_capacity(candidates.len());
         let mut errors = Vec::new();
         for outcome in read_all(&files, &candidates) {
@@ -53,6 +51,32 @@ impl Migrations {
             Err(SourceErrors(errors))
         }
     }
+}
+
+/// Looks for migrations in a folder, and where they are nested in the folders in it.
+fn look(
+    files: &dyn Files,
+    folder: &Utf8Path,
+    nesting: Nesting,
+    found: &mut Vec<Candidate>,
+) -> Result<(), SourceError> {
+    let here = candidates(files, folder).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => SourceError::new(folder, Problem::NoFolder),
+        _ => SourceError::io(folder, error),
+    })?;
+    for candidate in here {
+        match candidate {
+            Candidate::Folder(path)
+                if nesting == Nesting::Nested
+                    && !files.exists(&path.join(MANIFEST_FILE))
+                    && !is_named_like_a_migration(&path) =>
+            {
+                look(files, &path, nesting, found)?;
+            }
+            candidate => found.push(candidate),
+        }
+    }
+    Ok(())
 }
 
 fn candidates(files: &dyn Files, folder: &Utf8Path) -> io::Result<Vec<Candidate>> {

@@ -1,11 +1,12 @@
-//! Which statements a migration may not send to PostgreSQL, by their leading words and the names in them.
+//! Which statements a migration may not send to PostgreSQL or write into a script, by their leading words and the names
+//! in them.
 //!
 //! This is a first look at tokens, before the database sees the statement. It keeps honest mistakes out; what a
-//! hostile guest may do is for the layers behind it to decide. SQLite needs none of this: it asks before each access.
+//! hostile guest may do is for the layers behind it to decide. SQLite itself asks before each access, when it runs a
+//! statement; a script that is only written has this look alone.
 
 use super::{Lexer, Token, TokenKind, names, split};
-use crate::driver::Dialect::Postgresql;
-use crate::driver::{Authority, DriverError};
+use crate::driver::{Authority, Dialect, DriverError};
 
 /// The names that belong to Whimbrel: its version table and everything that starts with `whimbrel_`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,16 +39,21 @@ impl Protected {
 /// # Errors
 /// [`DriverError::Denied`] names the operation and the reason. Text that cannot be cut into tokens passes: the
 /// database will refuse it, and say why better.
-pub fn check(sql: &str, authority: Authority, protected: &Protected) -> Result<(), DriverError> {
+pub fn check(
+    sql: &str,
+    dialect: Dialect,
+    authority: Authority,
+    protected: &Protected,
+) -> Result<(), DriverError> {
     if authority == Authority::Host {
         return Ok(());
     }
-    let tokens: Vec<_> = Lexer::new(sql, Postgresql)
+    let tokens: Vec<_> = Lexer::new(sql, dialect)
         .map_while(Result::ok)
         .filter(|token| token.kind != TokenKind::Comment)
         .skip_while(|token| token.kind == TokenKind::Semicolon)
         .collect();
-    check_is_one(&tokens, sql)?;
+    check_is_one(&tokens, sql, dialect)?;
     let words = leading_words(&tokens);
     let words: Vec<_> = words.iter().map(String::as_str).collect();
     if let Some((operation, reason)) = denied(&words, authority) {
@@ -64,7 +70,7 @@ pub fn check(sql: &str, authority: Authority, protected: &Protected) -> Result<(
             "nobody stands at the other end of STDIN and STDOUT",
         ));
     }
-    check_names(sql, authority, protected)
+    check_names(sql, dialect, authority, protected)
 }
 
 fn denial(operation: impl Into<String>, object: &str, reason: &str) -> DriverError {
@@ -75,12 +81,12 @@ fn denial(operation: impl Into<String>, object: &str, reason: &str) -> DriverErr
     }
 }
 
-fn check_is_one(tokens: &[Token<'_>], sql: &str) -> Result<(), DriverError> {
+fn check_is_one(tokens: &[Token<'_>], sql: &str, dialect: Dialect) -> Result<(), DriverError> {
     let goes_on = tokens
         .iter()
         .skip_while(|token| token.kind != TokenKind::Semicolon)
         .any(|token| token.kind != TokenKind::Semicolon);
-    if goes_on && split(sql, Postgresql).is_ok_and(|pieces| pieces.len() > 1) {
+    if goes_on && split(sql, dialect).is_ok_and(|pieces| pieces.len() > 1) {
         return Err(denial(
             "more than one statement",
             "",
@@ -90,8 +96,13 @@ fn check_is_one(tokens: &[Token<'_>], sql: &str) -> Result<(), DriverError> {
     Ok(())
 }
 
-fn check_names(sql: &str, authority: Authority, protected: &Protected) -> Result<(), DriverError> {
-    for name in names(sql, Postgresql).map_while(Result::ok) {
+fn check_names(
+    sql: &str,
+    dialect: Dialect,
+    authority: Authority,
+    protected: &Protected,
+) -> Result<(), DriverError> {
+    for name in names(sql, dialect).map_while(Result::ok) {
         if protected.covers(&name.text) {
             return Err(denial("access", &name.text, "the name belongs to Whimbrel"));
         }
@@ -158,6 +169,7 @@ const SETTINGS: &str = "a component may not change the session's settings";
 const CODE: &str = "a component may not run code inside the server";
 const SERVER: &str = "a component may only change its own database";
 const FILES: &str = "a component may not reach files and programs of the server";
+const OTHER_FILES: &str = "a migration stays in its own database";
 const CURSORS: &str = "a component opens cursors through its interface";
 
 type Denial = (String, &'static str);
@@ -189,6 +201,7 @@ fn in_transaction_control(words: &[&str]) -> Option<&'static str> {
 fn of_files(words: &[&str]) -> Option<&'static str> {
     match words {
         ["DISCARD" | "DEALLOCATE", ..] => Some(SESSION),
+        ["ATTACH" | "DETACH", ..] => Some(OTHER_FILES),
         _ => None,
     }
 }
@@ -200,6 +213,7 @@ fn of_guests(words: &[&str]) -> Option<&'static str> {
         ["PREPARE" | "EXECUTE" | "LISTEN" | "UNLISTEN" | "NOTIFY", ..] => Some(SESSION),
         ["DECLARE" | "FETCH" | "MOVE" | "CLOSE", ..] => Some(CURSORS),
         ["COPY", ..] => Some(FILES),
+        ["PRAGMA", ..] => Some(SETTINGS),
         [
             "VACUUM" | "CHECKPOINT" | "REASSIGN" | "IMPORT" | "SECURITY",
             ..,
@@ -228,7 +242,7 @@ mod tests {
 
     fn allows(sql: &str, authority: Authority) -> bool {
         let protected = Protected::new("app.versions");
-        check(sql, authority, &protected).is_ok()
+        check(sql, Dialect::Postgresql, authority, &protected).is_ok()
     }
 
     #[test]

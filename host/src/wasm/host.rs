@@ -236,7 +236,7 @@ impl context::Host for Guest {
     }
 
     fn is_offline(&mut self) -> wasmtime::Result<bool> {
-        Ok(false)
+        Ok(self.call.is_offline)
     }
 
     fn now(&mut self) -> wasmtime::Result<i64> {

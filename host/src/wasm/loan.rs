@@ -313,7 +313,10 @@ impl Loan {
                 limit: *limit,
                 unit,
             }),
-            DriverError::Database(_) | DriverError::Denied { .. } | DriverError::Conversion(_) => {}
+            DriverError::Database(_)
+            | DriverError::Denied { .. }
+            | DriverError::Conversion(_)
+            | DriverError::Offline => {}
             DriverError::Connect { .. }
             | DriverError::Settings { .. }
             | DriverError::Cancelled

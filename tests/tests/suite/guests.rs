@@ -77,6 +77,7 @@ async fn upgrade_in(
         now: "2026-11-22T10:00:00Z".parse().unwrap(),
         seed: [7; 8],
         parameters: Arc::new(parameters.as_object().unwrap().clone()),
+        is_offline: false,
         cancel,
         listener: heard.clone(),
     };

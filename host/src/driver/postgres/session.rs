@@ -154,7 +154,7 @@ impl PostgresSession {
                 "the statement contains a NUL character".to_owned(),
             ));
         }
-        guard::check(sql, self.authority, &self.protected)
+        guard::check(sql, Dialect::Postgresql, self.authority, &self.protected)
     }
 
     /// Forgets prepared statements before one that may change what they return, and remembers one that may change the

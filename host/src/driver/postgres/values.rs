@@ -9,3 +9,4 @@ mod time;
 
 pub(super) use decode::{Cell, Decoder, type_name};
 pub(super) use encode::{Parameter, encode, untyped};
+pub(super) use text::text_form;

@@ -208,8 +208,8 @@ fn a_record_tells_of_a_database_with_the_same_heads_and_tally() {
     let settled = sandbox.recall().unwrap();
     let tally = settled.tally.clone();
     let reached = |target, glance: Glance| settled.clone().reached(&target, &glance);
-    assert!(reached(Target::Head, glance(&["b"], &tally)).is_some());
-    assert!(reached(Target::Heads, glance(&["b"], &tally)).is_some());
+    assert!(reached(Target::HEAD, glance(&["b"], &tally)).is_some());
+    assert!(reached(Target::HEADS, glance(&["b"], &tally)).is_some());
     for other in [
         glance(&["a"], &tally),
         glance(&["a", "b"], &tally),
@@ -217,9 +217,9 @@ fn a_record_tells_of_a_database_with_the_same_heads_and_tally() {
         glance(&["b"], ""),
         glance(&["b"], &Tally::default().to_string()),
     ] {
-        assert_eq!(reached(Target::Heads, other), None);
+        assert_eq!(reached(Target::HEADS, other), None);
     }
-    for target in [Target::Base, Target::Relative(0), Target::Named("b".into())] {
+    for target in ["base", "+1", "b"].map(|text| text.parse::<Target>().unwrap()) {
         assert_eq!(reached(target, glance(&["b"], &tally)), None);
     }
 }
@@ -231,7 +231,7 @@ fn a_record_of_two_heads_is_none_of_head() {
     sandbox.remember_after(Duration::ZERO).unwrap();
     let settled = sandbox.recall().unwrap();
     let applied = glance(&["c", "b"], &settled.tally);
-    assert_eq!(settled.clone().reached(&Target::Head, &applied), None);
-    let heads = settled.clone().reached(&Target::Heads, &applied);
+    assert_eq!(settled.clone().reached(&Target::HEAD, &applied), None);
+    let heads = settled.clone().reached(&Target::HEADS, &applied);
     assert_eq!(heads, Some(settled.heads));
 }

@@ -47,7 +47,7 @@ impl Sandbox {
 
     fn read_folder(&self, folder: &str) -> Result<Migrations, SourceErrors> {
         let root = Root::open(&self.project()).unwrap();
-        Migrations::read(Arc::new(root), Utf8Path::new(folder))
+        Migrations::read(Arc::new(root), &Utf8Path::new(folder).into())
     }
 
     fn errors(&self) -> Vec<String> {

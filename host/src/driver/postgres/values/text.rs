@@ -6,7 +6,7 @@ use super::time::MICROSECONDS_PER_DAY;
 use crate::driver::Value;
 
 /// The text form of a value; `None` for NULL.
-pub(super) fn text_form(value: &Value) -> Option<String> {
+pub(in crate::driver::postgres) fn text_form(value: &Value) -> Option<String> {
     Some(match value {
         Value::Null => return None,
         Value::Boolean(true) => "true".to_owned(),

@@ -1,0 +1,31 @@
+//! `whimbrel branches`
+
+use owo_colors::OwoColorize;
+
+use super::context::Context;
+use super::failure::Failure;
+use super::report::{Format, Verdict};
+use super::view::{self, Detail, RevisionView};
+
+/// Show the branch points, and where they lead
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(context: &Context) -> Result<Verdict, Failure> {
+    let (_, project) = context.project()?;
+    let graph = project.graph();
+    let report = &context.report;
+    let points = graph.positions().filter(|&at| graph.is_branch_point(at));
+    if report.format() == Format::Json || report.is_verbose() {
+        view::print(report, graph, points, None, Detail::Short);
+        return Ok(Verdict::Done);
+    }
+    for point in points {
+        report.line(RevisionView::new(graph, point, None).short());
+        for &child in graph.children(point) {
+            let child = RevisionView::new(graph, child, None).short();
+            report.line(format_args!("    {} {child}", "->".dimmed()));
+        }
+    }
+    Ok(Verdict::Done)
+}

@@ -1,0 +1,176 @@
+//! Scripts of runs, executed by `psql` and `sqlite3`.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+use whimbrel::engine::{Engine, Stamping};
+use whimbrel::revision::Direction;
+use whimbrel::target::Target;
+use whimbrel_tests::{Backend, Database, on_every_database};
+
+use crate::staging::{Folder, driver_for, engine, engine_over, ledger, three, up, versions};
+
+/// What became of a script.
+struct Executed {
+    succeeded: bool,
+    said: String,
+}
+
+/// Has the database's own program run a script.
+fn execute(db: &Database, script: &str) -> Executed {
+    let mut program = match db.backend() {
+        Backend::Postgres(_) => {
+            let mut psql = Command::new("psql");
+            psql.args(["--no-psqlrc", "--quiet"]).arg(db.url());
+            psql
+        }
+        Backend::Sqlite => {
+            let mut sqlite = Command::new("sqlite3");
+            sqlite.args(["-init", "/dev/null", "-batch"]).arg(file(db));
+            sqlite
+        }
+    };
+    let mut child = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("psql and sqlite3 are installed by `cargo xtask test`");
+    let mut input = child.stdin.take().unwrap();
+    let script = script.to_owned();
+    let writer = std::thread::spawn(move || input.write_all(script.as_bytes()));
+    let output = child.wait_with_output().unwrap();
+    // A program that stops at an error does not read the rest.
+    writer.join().unwrap().ok();
+    Executed {
+        succeeded: output.status.success(),
+        said: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+fn file(db: &Database) -> String {
+    db.url().trim_start_matches("sqlite:").to_owned()
+}
+
+fn succeeds(db: &Database, script: &str) {
+    let Executed { succeeded, said } = execute(db, script);
+    assert!(succeeded, "{said}\n{script}");
+}
+
+async fn script(engine: &Engine, from: &str, to: &str, direction: Direction) -> String {
+    let from: Target = from.parse().unwrap();
+    let to = to.parse().unwrap();
+    let written = engine.script(Some(&from), &to, direction).await;
+    written.unwrap_or_else(|failure| panic!("{}", failure.cause))
+}
+
+/// Branches, a merge, a dependency, a migration without a transaction, a component, and text that is hard to quote.
+fn all_kinds(db: &Database) -> Folder {
+    let bare = match db.backend() {
+        Backend::Postgres(_) => "CREATE INDEX CONCURRENTLY i ON t_a (n);",
+        Backend::Sqlite => "CREATE INDEX i ON t_a (n);\nVACUUM;",
+    };
+    let code = match db.backend() {
+        Backend::Postgres(_) => {
+            "CREATE FUNCTION f() RETURNS text LANGUAGE sql AS $$ SELECT 'it''s; \\ $1'::text; $$;\n\
+             INSERT INTO t_a VALUES (length(f()));"
+        }
+        Backend::Sqlite => {
+            "CREATE TRIGGER f AFTER INSERT ON t_a BEGIN\n  UPDATE t_a SET n = n + 1; SELECT 'it''s; \\ $1';\nEND;\n\
+             INSERT INTO t_a VALUES (16);"
+        }
+    };
+    let parameters =
+        "[params]\nbehaviour = \"statement\"\nsql = \"CREATE TABLE t_g (n integer)\"\n";
+    Folder::default()
+        .table("a", "")
+        .with("b", "-- revises: a\n", code, Some("DELETE FROM t_a;"))
+        .with(
+            "c",
+            "-- revises: a\n-- labels: side\n-- transaction: false\n",
+            bare,
+            Some("DROP INDEX i;"),
+        )
+        .with("d", "-- revises: b, c\n", "", Some(""))
+        .component("g", "d", "adversary", parameters)
+        .table("x", "")
+        .with(
+            "y",
+            "-- revises: x\n-- depends-on: side\n",
+            "-- nothing but a comment",
+            Some(""),
+        )
+}
+
+/// What the ledger says, but for when, who and how long.
+async fn book(db: &Database) -> Vec<String> {
+    db.column(
+        "SELECT revision || ' ' || action || ' ' || outcome || ' ' || digest || ' ' || statements || ' ' || coalesce(tally, '') \
+         FROM whimbrel_ledger ORDER BY id",
+    )
+    .await
+}
+
+async fn twin(db: &Database) -> Database {
+    match db.backend() {
+        Backend::Sqlite => Database::sqlite(),
+        Backend::Postgres(major) => Database::postgres(major).await,
+    }
+}
+
+on_every_database! {
+    async fn do_what_the_run_does(db: Database) {
+        let other = twin(&db).await;
+        let run = engine(&db, all_kinds(&db));
+        up(&run, "heads").await.unwrap();
+        let upgrade = script(&run, "base", "heads", Direction::Upgrade).await;
+        succeeds(&other, &upgrade);
+        // A script takes no lock, and has another time and another duration for everything.
+        let own = ["whimbrel_ledger", "whimbrel_lock"];
+        assert_eq!(other.dump_without(&own).await, db.dump_without(&own).await);
+        assert_eq!(book(&other).await, book(&db).await);
+
+        // The script leaves a database that runs go on with.
+        let other_engine = engine(&other, all_kinds(&db));
+        assert!(up(&other_engine, "heads").await.unwrap().steps.is_empty());
+        assert!(other_engine.inconsistencies(&other_engine.state().await.unwrap()).unwrap().is_empty());
+    }
+
+    async fn stop_where_they_do_not_fit(db: Database) {
+        let engine = engine(&db, three());
+        up(&engine, "a").await.unwrap();
+        let before = db.dump().await;
+        let late = script(&engine, "b", "c", Direction::Upgrade).await;
+        assert!(!execute(&db, &late).succeeded);
+        assert_eq!(db.dump().await, before);
+        let fitting = script(&engine, "a", "c", Direction::Upgrade).await;
+        succeeds(&db, &fitting);
+        assert_eq!(versions(&db).await, ["c"]);
+        assert!(!execute(&db, &fitting).succeeded, "the second time");
+        let back = script(&engine, "c", "base", Direction::Downgrade).await;
+        succeeds(&db, &back);
+        assert_eq!(versions(&db).await, [] as [&str; 0]);
+        assert_eq!(ledger(&db).await.len(), 6);
+    }
+
+    async fn stamp_as_well(db: Database) {
+        let engine = engine(&db, three());
+        let targets = ["b".parse().unwrap()];
+        let stamp = engine.stamp_script(None, &targets, Stamping::Move).await.unwrap();
+        succeeds(&db, &stamp);
+        assert_eq!(versions(&db).await, ["b"]);
+        assert_eq!(up(&engine, "head").await.unwrap().steps.len(), 1);
+    }
+
+    async fn cannot_be_written_of_what_reads(db: Database) {
+        let reads = "[params]\nbehaviour = \"query\"\nsql = \"SELECT 1\"\n";
+        let folder = Folder::default().component("a", "", "adversary", reads);
+        let engine = engine_over(driver_for(&db.url()), folder);
+        let failure = engine
+            .script(None, &"a".parse().unwrap(), Direction::Upgrade)
+            .await
+            .unwrap_err();
+        let told = format!("{:?}", failure.cause);
+        assert!(told.contains("Offline") || told.contains("a script is being written"), "{told}");
+    }
+}
