@@ -27,7 +27,7 @@ pub use stamp::Stamping;
 use crate::driver::{Dialect, Driver, Holder, RunLock, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
 use crate::graph::Graph;
-use crate::history::{Glance, History, State, Tally};
+use crate::history::{Entry, Glance, History, State, Tally};
 use crate::migration::{Cancel, Library, MigrationError, PrepareError};
 use crate::plan::{self, Plan, PlanError};
 use crate::revision::{Direction, RevisionId};
@@ -145,6 +145,18 @@ impl Engine {
             Ok(state) => Ok(state),
             Err(error) => Err(RunFailure::untouched(error.into())),
         }
+    }
+
+    /// The ledger, the newest row first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn log(&self) -> Result<Vec<Entry>, RunFailure> {
+        let read = async {
+            let mut session = self.session().await?;
+            Ok::<_, Cause>(self.history.log(&mut *session).await?)
+        };
+        read.await.map_err(RunFailure::untouched)
     }
 
     /// Makes the version table and the ledger where they are missing.

@@ -3,6 +3,7 @@
 //! The version table has one row for each applied head: the shape of `alembic_version`. The ledger is append-only:
 //! one row for each step that was tried, whatever became of it.
 
+mod log;
 mod record;
 mod schema;
 mod tally;
@@ -11,6 +12,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
+pub use log::Entry;
 pub use record::{Attempt, Outcome};
 pub use tally::Tally;
 

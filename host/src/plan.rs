@@ -275,12 +275,10 @@ pub fn stamped<S: AsRef<str>>(
         if target.offset.is_some() {
             return Err(TargetError::Steps(target.clone()).into());
         }
-        if !tips.is_empty() {
-            let line = target::lineage(graph, target)?;
-            for &tip in &tips {
-                if line.as_ref().is_none_or(|line| line.contains(tip)) {
-                    replaced.insert(tip);
-                }
+        let line = target::lineage(graph, target)?;
+        for &tip in &tips {
+            if line.as_ref().is_none_or(|line| line.contains(tip)) {
+                replaced.insert(tip);
             }
         }
         wanted.extend(target::all(graph, target, &[])?);

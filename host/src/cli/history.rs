@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
+use owo_colors::OwoColorize;
 use whimbrel::graph::Position;
+use whimbrel::history::Outcome;
 use whimbrel::project::RunOptions;
 use whimbrel::target::Range;
 
 use super::context::{Context, block_on};
 use super::failure::Failure;
-use super::report::Verdict;
+use super::progress::{count, human};
+use super::report::{Format, Verdict};
 use super::view::{self, Detail};
 
 /// List the revisions, the newest first
@@ -17,12 +20,18 @@ pub(crate) struct Args {
     /// Only these: `FROM:TO`, `FROM:` or `:TO`, both included; `-3:current` are the last ones that are applied
     #[arg(short = 'r', long, value_name = "FROM:TO", allow_hyphen_values = true)]
     rev_range: Option<String>,
+    /// Show the ledger instead: what was run, when, by whom, for how long, and what became of it
+    #[arg(long, conflicts_with_all = ["rev_range", "indicate_current"])]
+    log: bool,
     /// Mark the revisions that the database is at
     #[arg(short, long)]
     indicate_current: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
+    if args.log {
+        return log(context);
+    }
     let range: Option<Range> = match &args.rev_range {
         Some(text) => Some(text.parse()?),
         None => None,
@@ -55,5 +64,46 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
         shown.as_deref(),
         Detail::Step,
     );
+    Ok(Verdict::Done)
+}
+
+fn log(context: &Context) -> Result<Verdict, Failure> {
+    let config = context.config()?;
+    let entries = block_on(async {
+        let connected = context.connect(&config, RunOptions::default()).await?;
+        Ok(connected.engine.log().await?)
+    })?;
+    let report = context.report;
+    if report.format() == Format::Json {
+        report.json(&entries);
+        return Ok(Verdict::Done);
+    }
+    for entry in &entries {
+        let started = entry
+            .started
+            .map_or_else(String::new, |time| format!("{time:.0}"));
+        let outcome = match entry.outcome {
+            Some(Outcome::Done) => "done".green().to_string(),
+            Some(outcome) => outcome.as_str().red().to_string(),
+            None => "?".to_owned(),
+        };
+        report.line(format_args!(
+            "{started} {} {} {outcome}  ({}, {}, {}) by {}",
+            entry.action,
+            entry.revision.yellow(),
+            human(entry.duration()),
+            count(entry.statements, "statement"),
+            count(entry.rows, "row"),
+            entry.performed_by,
+        ));
+        if let Some(error) = &entry.error {
+            // A guest may have written it.
+            let error: String = error
+                .chars()
+                .map(|c| if c.is_control() { ' ' } else { c })
+                .collect();
+            report.line(format_args!("    {error}"));
+        }
+    }
     Ok(Verdict::Done)
 }

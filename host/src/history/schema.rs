@@ -58,6 +58,17 @@ SELECT 'tally', tally FROM (SELECT tally FROM {ledger} ORDER BY id DESC LIMIT 1)
         )
     }
 
+    /// The ledger for people: texts first, then numbers.
+    pub(super) fn log_query(&self) -> String {
+        format!(
+            "SELECT run, revision, action, outcome, CAST(started_at AS text) AS started_at, performed_by, whimbrel, error, \
+             duration_us, statements, rows_touched
+FROM {}
+ORDER BY id DESC",
+            self.ledger
+        )
+    }
+
     /// Rows of the version table have an empty outcome; the others are those of the ledger, in no order: to find the
     /// last of each revision takes the server longer than to send all.
     pub(super) fn state_query(&self) -> String {

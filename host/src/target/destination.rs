@@ -170,7 +170,14 @@ fn aim(graph: &Graph, rows: &[Position], target: &Target) -> Result<Aim, TargetE
     if target.anchor != Anchor::Here {
         let stays = if steps >= 0 {
             let start = names::one(graph, &anywhere(target))?;
-            walk(branch.as_deref()).by(start, steps)?
+            let found = walk(branch.as_deref()).by(start, steps)?;
+            if found.is_none() {
+                return Err(TargetError::TooFar {
+                    target: target.clone(),
+                    available: 0,
+                });
+            }
+            found
         } else {
             walk(None).by(names::one(graph, target)?, steps)?
         };

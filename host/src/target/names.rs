@@ -60,10 +60,7 @@ pub(super) fn of_branch(
 
 /// All that shares a line of descent with what a target names, dependencies included; everything for `base`.
 pub(crate) fn lineage(graph: &Graph, target: &Target) -> Result<Option<Selection>, TargetError> {
-    let mut tests = match &target.anchor {
-        Anchor::Named(name) => vec![named(graph, name, None)?],
-        _ => all(graph, target, &[])?,
-    };
+    let mut tests = all(graph, target, &[])?;
     if let Some(branch) = &target.branch {
         tests.push(named(graph, branch, None)?);
     }

@@ -45,7 +45,8 @@ enum Difference {
     Redundant,
     /// Alembic's version table lacks one of several revisions that were to be stamped.
     Lost,
-    /// Alembic does not look at the branch that is named, and Whimbrel finds none of that name.
+    /// Alembic does not look at the branch that is named: in a downgrade that has one way to go and in a stamp of an empty
+    /// database, where Whimbrel finds no such branch; in a stamp by the start of an id, where Whimbrel takes the one on it.
     Unresolved,
 }
 
@@ -212,16 +213,27 @@ fn difference(
 ) -> Result<Option<Difference>, &'static str> {
     match (ours, &theirs.error) {
         (Err(why), None) => {
-            let target: Option<Target> = command.targets[0].parse().ok();
-            let branch = target.and_then(|target| target.branch).unwrap_or_default();
-            let unresolved = why.starts_with(&format!("no revision is called `{branch}`"))
-                || why.starts_with(&format!("`{branch}` is the start of"));
-            if command.verb == Verb::Downgrade && !branch.is_empty() && unresolved {
+            let branches = command
+                .targets
+                .iter()
+                .filter_map(|target| target.parse::<Target>().ok()?.branch);
+            let unresolved = branches.into_iter().any(|branch| {
+                why.starts_with(&format!("no revision is called `{branch}`"))
+                    || why.starts_with(&format!("`{branch}` is the start of"))
+            });
+            if command.verb != Verb::Upgrade && unresolved {
                 return Ok(Some(Difference::Unresolved));
             }
             return Err("Alembic does it");
         }
         (Ok(_), Some(_)) if theirs.crashed => return Ok(Some(Difference::Crashed)),
+        (Ok(_), Some(why))
+            if command.verb == Verb::Stamp
+                && why.starts_with("Can't locate revision identified by")
+                && command.targets.iter().any(|target| target.contains('@')) =>
+        {
+            return Ok(Some(Difference::Unresolved));
+        }
         (Ok(_), Some(_)) => return Err("Alembic refuses it"),
         (Err(_), Some(_)) if *state == theirs.state => return Ok(None),
         (Err(_), Some(_)) if theirs.crashed => return Ok(Some(Difference::Crashed)),

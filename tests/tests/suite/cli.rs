@@ -27,6 +27,7 @@ transcripts! {
     heads
     json
     lock_held
+    log
     project
     settings
     sources
