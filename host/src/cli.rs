@@ -8,10 +8,12 @@ mod context;
 mod current;
 mod diagnosis;
 mod doctor;
+mod drawing;
 mod edit;
 mod ensure_version;
 mod failure;
 mod global;
+mod graph;
 mod heads;
 mod history;
 mod init;
@@ -57,6 +59,7 @@ enum Command {
     Plan(plan::Args),
     Current(current::Args),
     History(history::Args),
+    Graph(graph::Args),
     Heads(heads::Args),
     Branches(branches::Args),
     Show(show::Args),
@@ -80,6 +83,7 @@ impl Command {
             Self::Plan(args) => plan::run(&args, context),
             Self::Current(args) => current::run(&args, context),
             Self::History(args) => history::run(&args, context),
+            Self::Graph(args) => graph::run(&args, context),
             Self::Heads(args) => heads::run(&args, context),
             Self::Branches(_) => branches::run(context),
             Self::Show(args) => show::run(&args, context),

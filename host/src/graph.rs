@@ -170,6 +170,12 @@ impl Graph {
         &self.nodes[position.index()].needs
     }
 
+    /// What must be applied before a revision without being its parent, in order of application.
+    pub fn dependencies(&self, position: Position) -> impl Iterator<Item = Position> + '_ {
+        let Node { parents, needs, .. } = &self.nodes[position.index()];
+        needs.iter().copied().filter(|need| !parents.contains(need))
+    }
+
     /// What must not be applied without a revision: its children and its dependents.
     pub fn needed_by(&self, position: Position) -> &[Position] {
         &self.nodes[position.index()].needed_by

@@ -61,6 +61,7 @@ pub mod event;
 pub mod graph;
 pub mod history;
 pub mod migration;
+pub mod picture;
 pub mod plan;
 pub mod project;
 pub mod revision;

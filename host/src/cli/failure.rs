@@ -2,6 +2,7 @@
 
 use std::io;
 
+use camino::Utf8PathBuf;
 use thiserror::Error;
 use whimbrel::config::ConfigError;
 use whimbrel::driver::DriverError;
@@ -39,6 +40,12 @@ pub(crate) enum Failure {
     /// The arguments do not make sense together.
     #[error("{0}")]
     Usage(String),
+    /// A file that was asked for cannot be written.
+    #[error("cannot write {path}")]
+    Write {
+        path: Utf8PathBuf,
+        source: io::Error,
+    },
     /// The asynchronous runtime cannot start.
     #[error("cannot start")]
     Runtime(#[source] io::Error),

@@ -9,6 +9,7 @@ use whimbrel::project::RunOptions;
 use whimbrel::target::Range;
 
 use super::context::{Context, block_on};
+use super::drawing;
 use super::failure::Failure;
 use super::progress::{count, human};
 use super::report::{Format, Verdict};
@@ -21,16 +22,24 @@ pub(crate) struct Args {
     #[arg(short = 'r', long, value_name = "FROM:TO", allow_hyphen_values = true)]
     rev_range: Option<String>,
     /// Show the ledger instead: what was run, when, by whom, for how long, and what became of it
-    #[arg(long, conflicts_with_all = ["rev_range", "indicate_current"])]
+    #[arg(long, conflicts_with_all = ["rev_range", "indicate_current", "graph"])]
     log: bool,
     /// Mark the revisions that the database is at
     #[arg(short, long)]
     indicate_current: bool,
+    /// Draw how the revisions hang together: parents by whole lines, dependencies by broken ones
+    #[arg(long)]
+    graph: bool,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     if args.log {
         return log(context);
+    }
+    if args.graph && context.report.format() == Format::Json {
+        return Err(Failure::Usage(
+            "`--graph` draws text; `--json` alone lists parents and dependencies".to_owned(),
+        ));
     }
     let range: Option<Range> = match &args.rev_range {
         Some(text) => Some(text.parse()?),
@@ -57,13 +66,19 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
         None => graph.positions().collect(),
     };
     let shown = rows.filter(|_| args.indicate_current);
-    view::print(
-        &context.report,
-        graph,
-        oldest_first.into_iter().rev(),
-        shown.as_deref(),
-        Detail::Step,
-    );
+    let newest_first = oldest_first.into_iter().rev();
+    if args.graph {
+        let newest_first: Vec<Position> = newest_first.collect();
+        drawing::print(&context.report, graph, &newest_first, shown.as_deref());
+    } else {
+        view::print(
+            &context.report,
+            graph,
+            newest_first,
+            shown.as_deref(),
+            Detail::Step,
+        );
+    }
     Ok(Verdict::Done)
 }
 

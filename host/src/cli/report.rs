@@ -242,6 +242,7 @@ fn exit_code(failure: &Failure) -> u8 {
         | Failure::Build(_)
         | Failure::Lock(_)
         | Failure::Scaffold(_)
+        | Failure::Write { .. }
         | Failure::Runtime(_)
         | Failure::Signals(_) => FAILED,
     }

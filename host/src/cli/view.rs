@@ -95,6 +95,15 @@ impl<'a> RevisionView<'a> {
         format!("{} -> {}", parents.dimmed(), self.short())
     }
 
+    /// As a listing of this detail shows it; on several lines only where everything is shown.
+    pub(crate) fn text(&self, detail: Detail) -> String {
+        match detail {
+            Detail::Short => self.short(),
+            Detail::Step => self.step(),
+            Detail::Long => self.long(),
+        }
+    }
+
     fn after(&self) -> String {
         match self.message {
             "" => String::new(),
@@ -167,15 +176,9 @@ pub(crate) fn print<'a>(
         detail
     };
     for (index, view) in views.iter().enumerate() {
-        match detail {
-            Detail::Short => report.line(view.short()),
-            Detail::Step => report.line(view.step()),
-            Detail::Long => {
-                if index > 0 {
-                    report.line("");
-                }
-                report.line(view.long());
-            }
+        if index > 0 && detail == Detail::Long {
+            report.line("");
         }
+        report.line(view.text(detail));
     }
 }

@@ -28,6 +28,7 @@ transcripts! {
     json
     lock_held
     log
+    pictures
     project
     settings
     sources

@@ -100,6 +100,7 @@ const FORBIDDEN: &str = "
     graph:     build config driver engine event history migration plan project source sql target wasm
     target:    build config driver engine event history migration plan project source sql wasm
     plan:      build config driver engine event history migration project source sql wasm
+    picture:   build config driver engine event history migration project source sql target wasm
     sql:       build config engine event graph history migration plan project source target wasm
     driver:    build config engine event graph history migration plan project source target wasm
     migration: build config engine event graph history plan project source target wasm
