@@ -27,8 +27,8 @@ pub use stamp::Stamping;
 use crate::driver::{Dialect, Driver, Holder, RunLock, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
 use crate::graph::Graph;
-use crate::history::{Entry, Glance, History, State, Tally};
-use crate::migration::{Cancel, Library, MigrationError, PrepareError};
+use crate::history::{Attempt, Entry, Glance, History, Outcome, State, Tally};
+use crate::migration::{Cancel, Fingerprint, Library, MigrationError, PrepareError, Work};
 use crate::plan::{self, Plan, PlanError};
 use crate::revision::{Direction, RevisionId};
 use crate::target::Target;
@@ -344,6 +344,28 @@ impl Run {
             now: Timestamp::now(),
             performed_by: performed_by(),
             dialect,
+        }
+    }
+
+    /// A try that begins now, of which nothing is known yet but what it runs.
+    fn attempt(
+        &self,
+        revision: &RevisionId,
+        action: &'static str,
+        fingerprint: Fingerprint,
+    ) -> Attempt {
+        Attempt {
+            run: self.id,
+            revision: revision.clone(),
+            action,
+            fingerprint,
+            started: Timestamp::now(),
+            duration: Duration::ZERO,
+            work: Work::default(),
+            outcome: Outcome::Done,
+            error: None,
+            performed_by: self.performed_by.clone(),
+            tally: None,
         }
     }
 }

@@ -246,41 +246,6 @@ impl Graph {
         branch
     }
 
-    /// The labels of the branches that a revision is on, in order: those of its ancestors and its own; and those of
-    /// descendants, where the way there neither parts nor joins another.
-    pub fn branch_labels(&self, position: Position) -> Vec<&str> {
-        let mut on: Vec<&str> = self
-            .by_label
-            .iter()
-            .filter(|&(_, &start)| self.is_on_branch_of(position, start))
-            .map(|(label, _)| label.as_str())
-            .collect();
-        on.sort_unstable();
-        on
-    }
-
-    fn is_on_branch_of(&self, position: Position, start: Position) -> bool {
-        let on_its_own = |at: Position| self.needed_by(at).len() <= 1 && !self.is_merge_point(at);
-        if self.branch_descendants([start]).contains(position) {
-            return true;
-        }
-        let mut head = start;
-        while let (true, &[child]) = (on_its_own(head), self.children(head)) {
-            head = child;
-        }
-        let mut at = head;
-        while on_its_own(at) {
-            if at == position {
-                return true;
-            }
-            match self.parents(at) {
-                &[parent] => at = parent,
-                _ => break,
-            }
-        }
-        false
-    }
-
     fn closure(
         &self,
         from: impl IntoIterator<Item = Position>,

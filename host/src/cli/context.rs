@@ -53,6 +53,16 @@ impl Context {
         Ok((config, project))
     }
 
+    /// The migrations, and the rows of the version table.
+    pub(crate) fn project_and_rows(&self) -> Result<(Arc<Project>, Vec<String>), Failure> {
+        let config = self.config()?;
+        block_on(async {
+            let connected = self.connect(&config, RunOptions::default()).await?;
+            let state = connected.engine.state().await?;
+            Ok((Arc::clone(&connected.project), state.rows))
+        })
+    }
+
     /// An engine that never asks the database.
     pub(crate) fn offline(&self, config: &Config, options: RunOptions) -> Result<Engine, Failure> {
         let project = Arc::new(Project::open(config)?);
@@ -92,12 +102,7 @@ pub(crate) fn resolve_all(
         .map(|target| target.parse())
         .collect::<Result<Vec<Target>, _>>()?;
     let (project, rows) = if targets.iter().any(Target::names_current) {
-        let config = context.config()?;
-        block_on(async {
-            let connected = context.connect(&config, RunOptions::default()).await?;
-            let state = connected.engine.state().await?;
-            Ok((Arc::clone(&connected.project), state.rows))
-        })?
+        context.project_and_rows()?
     } else {
         (Arc::new(context.project()?.1), Vec::new())
     };

@@ -1,12 +1,9 @@
 //! `whimbrel current`
 
-use std::sync::Arc;
-
 use whimbrel::graph::Position;
 use whimbrel::plan::PlanError;
-use whimbrel::project::RunOptions;
 
-use super::context::{Context, block_on};
+use super::context::Context;
 use super::failure::Failure;
 use super::report::Verdict;
 use super::view::{self, Detail};
@@ -20,12 +17,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
-    let config = context.config()?;
-    let (project, rows) = block_on(async {
-        let connected = context.connect(&config, RunOptions::default()).await?;
-        let state = connected.engine.state().await?;
-        Ok((Arc::clone(&connected.project), state.rows))
-    })?;
+    let (project, rows) = context.project_and_rows()?;
     let graph = project.graph();
     let positions: Vec<Position> = rows.iter().filter_map(|row| graph.position(row)).collect();
     view::print(

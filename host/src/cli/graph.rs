@@ -7,9 +7,9 @@ use camino::Utf8PathBuf;
 use clap::ValueEnum;
 use whimbrel::picture::Picture;
 use whimbrel::plan::Applied;
-use whimbrel::project::{Project, RunOptions};
+use whimbrel::project::Project;
 
-use super::context::{Context, block_on};
+use super::context::Context;
 use super::failure::Failure;
 use super::report::{Format, Verdict};
 
@@ -70,12 +70,7 @@ fn read(args: &Args, context: &Context) -> Result<(Arc<Project>, Option<Applied>
     if !args.applied {
         return Ok((Arc::new(context.project()?.1), None));
     }
-    let config = context.config()?;
-    let (project, rows) = block_on(async {
-        let connected = context.connect(&config, RunOptions::default()).await?;
-        let state = connected.engine.state().await?;
-        Ok((Arc::clone(&connected.project), state.rows))
-    })?;
+    let (project, rows) = context.project_and_rows()?;
     let applied = Applied::from_rows(project.graph(), &rows)?;
     Ok((project, Some(applied)))
 }

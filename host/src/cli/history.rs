@@ -47,12 +47,8 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     };
     let asks = args.indicate_current || range.as_ref().is_some_and(Range::names_current);
     let (project, rows) = if asks {
-        let config = context.config()?;
-        block_on(async {
-            let connected = context.connect(&config, RunOptions::default()).await?;
-            let state = connected.engine.state().await?;
-            Ok((Arc::clone(&connected.project), Some(state.rows)))
-        })?
+        let (project, rows) = context.project_and_rows()?;
+        (project, Some(rows))
     } else {
         (Arc::new(context.project()?.1), None)
     };

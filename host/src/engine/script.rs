@@ -1,9 +1,6 @@
 //! A run as a script: the same steps, written down instead of run.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
-use jiff::Timestamp;
 
 use super::stamp::Stamping;
 use super::step::{action, lend, tally_after};
@@ -13,8 +10,7 @@ use crate::driver::{
     Dialect, DriverError, Durability, Holder, LockAttempt, RunLock, Session, Statement,
 };
 use crate::graph::Position;
-use crate::history::{Attempt, Outcome, State, Tally};
-use crate::migration::Work;
+use crate::history::{Outcome, State, Tally};
 use crate::plan::{Applied, Plan, Step};
 use crate::revision::{Direction, Transactional};
 use crate::target::Target;
@@ -214,19 +210,9 @@ impl Engine {
             Direction::Downgrade => Some(ready.fingerprint.content.as_str()),
         };
         let after = tally_after(progress.tally, step, recorded, &ready.fingerprint.content);
-        let mut attempt = Attempt {
-            run: run.id,
-            revision: step.revision.clone(),
-            action: action(step),
-            fingerprint: ready.fingerprint.clone(),
-            started: Timestamp::now(),
-            duration: Duration::ZERO,
-            work: Work::default(),
-            outcome: Outcome::Done,
-            error: None,
-            performed_by: format!("{} by script", run.performed_by),
-            tally: Some(after),
-        };
+        let mut attempt = run.attempt(&step.revision, action(step), ready.fingerprint.clone());
+        attempt.performed_by.push_str(" by script");
+        attempt.tally = Some(after);
         let transaction = |source: DriverError| Cause::Record {
             step: Box::new(step.clone()),
             source,

@@ -1,14 +1,10 @@
 //! Saying what is applied, without running anything.
 
-use std::time::Duration;
-
-use jiff::Timestamp;
-
 use super::{Cause, Engine, Run, RunFailure, load, untouched};
 use crate::driver::{DriverError, Durability, RunLock, Statement};
 use crate::graph::Selection;
-use crate::history::{Attempt, Outcome, State, Tally};
-use crate::migration::{Fingerprint, Work};
+use crate::history::{Attempt, State, Tally};
+use crate::migration::Fingerprint;
 use crate::plan::{self, Applied};
 use crate::revision::RevisionId;
 use crate::target::{self, Target};
@@ -135,19 +131,7 @@ impl Engine {
                 tally.join(revision.as_str(), recorded);
             }
             if let Some(fingerprint) = named {
-                attempts.push(Attempt {
-                    run: run.id,
-                    revision: revision.clone(),
-                    action: "stamp",
-                    fingerprint,
-                    started: Timestamp::now(),
-                    duration: Duration::ZERO,
-                    work: Work::default(),
-                    outcome: Outcome::Done,
-                    error: None,
-                    performed_by: run.performed_by.clone(),
-                    tally: None,
-                });
+                attempts.push(run.attempt(revision, "stamp", fingerprint));
             }
         }
         statements.extend(attempts.into_iter().map(|attempt| {

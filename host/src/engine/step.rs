@@ -1,8 +1,6 @@
 //! One step: begin, the migration, the version rows and the ledger row, commit.
 
-use std::time::{Duration, Instant};
-
-use jiff::Timestamp;
+use std::time::Instant;
 
 use super::call::Ready;
 use super::lock::jittered;
@@ -41,19 +39,8 @@ impl Engine {
         let mut attempts = 1;
         let mut pause = self.patience.first_delay;
         loop {
-            let mut attempt = Attempt {
-                run: run.id,
-                revision: step.revision.clone(),
-                action: action(step),
-                fingerprint: ready.fingerprint.clone(),
-                started: Timestamp::now(),
-                duration: Duration::ZERO,
-                work: Work::default(),
-                outcome: Outcome::Done,
-                error: None,
-                performed_by: run.performed_by.clone(),
-                tally: Some(after),
-            };
+            let mut attempt = run.attempt(&step.revision, action(step), ready.fingerprint.clone());
+            attempt.tally = Some(after);
             let started = Instant::now();
             let result;
             (session, result) = match ready.transactional {

@@ -139,24 +139,6 @@ fn prefixes_find_ids_in_order() {
 }
 
 #[test]
-fn labels_reach_as_far_as_their_line() {
-    let graph = graph("a\nb: a [one]\nc: b\nx\ny: x [two]\nz: x\np\nq: p [three]\nm: q c");
-    let labels = |id: &str| graph.branch_labels(graph.position(id).unwrap()).join(" ");
-    assert_eq!(
-        (labels("a"), labels("b"), labels("c")),
-        ("".into(), "one".into(), "one".into())
-    );
-    assert_eq!(
-        (labels("x"), labels("y"), labels("z")),
-        ("".into(), "two".into(), "".into())
-    );
-    assert_eq!((labels("p"), labels("m")), ("".into(), "one three".into()));
-    let graph = super::fixture::graph("a\nb: a\nc: b [line]\nd: c");
-    let labels = |id: &str| graph.branch_labels(graph.position(id).unwrap()).join(" ");
-    assert_eq!((labels("a"), labels("d")), ("line".into(), "line".into()));
-}
-
-#[test]
 fn a_dependency_can_be_named_by_its_label() {
     let graph = graph("a: [first]\nb\nc: b / first");
     let at = |id: &str| graph.position(id).unwrap();
