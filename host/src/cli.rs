@@ -9,6 +9,7 @@ mod current;
 mod diagnosis;
 mod doctor;
 mod drawing;
+mod dry_run;
 mod edit;
 mod ensure_version;
 mod failure;

@@ -5,11 +5,15 @@
 
 mod cells;
 mod error;
+mod locks;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod proof;
 pub mod recording;
+pub(crate) mod rehearsal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod tape;
 mod value;
 
 use std::fmt;
@@ -24,6 +28,7 @@ use jiff::Timestamp;
 pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
 pub use error::{CommitError, DatabaseError, DriverError};
+pub use locks::{LockMode, RelationLock};
 pub use value::{Column, Value};
 
 /// The SQL that a database speaks.
@@ -174,6 +179,32 @@ pub trait Session: Send {
         records: &[Statement],
         durability: Durability,
     ) -> Result<(), CommitError>;
+
+    /// Makes host-made changes as [`Session::commit`] does, and checks what a commit would check, but leaves the transaction
+    /// open for more. After an error it is rolled back.
+    ///
+    /// # Errors
+    /// A [`CommitError`].
+    async fn record(&mut self, records: &[Statement]) -> Result<(), CommitError>;
+
+    /// The locks on relations that the open transaction holds, where the database can tell.
+    ///
+    /// # Errors
+    /// A database error.
+    async fn locks(&mut self) -> Result<Vec<RelationLock>, DriverError> {
+        Ok(Vec::new())
+    }
+
+    /// The names, with their schemas, of those relations that are tables, views or sequences of the user's.
+    ///
+    /// # Errors
+    /// A database error.
+    async fn name_relations(
+        &mut self,
+        _relations: &[u32],
+    ) -> Result<Vec<(u32, String)>, DriverError> {
+        Ok(Vec::new())
+    }
 
     /// Rolls back whatever transaction is open; does nothing when none is.
     ///

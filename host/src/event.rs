@@ -143,7 +143,10 @@ pub struct RunReport {
     pub duration: Duration,
 }
 
-fn microseconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+pub(crate) fn microseconds<S: serde::Serializer>(
+    duration: &Duration,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.serialize_u128(duration.as_micros())
 }
 

@@ -148,6 +148,18 @@ impl History {
         Ok(())
     }
 
+    /// Begins a transaction that has the tables, without making them where they are missing when it is rolled back.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn begin_with_tables(&self, session: &mut dyn Session) -> Result<(), DriverError> {
+        session.begin().await?;
+        for sql in self.definitions() {
+            session.run(&sql).await?;
+        }
+        Ok(())
+    }
+
     /// The version table's rows, read when no transaction that has changed them is open any more, and durable when
     /// this returns.
     ///
@@ -196,13 +208,10 @@ impl History {
     /// # Errors
     /// A database error; nothing is changed then.
     pub async fn ensure(&self, session: &mut dyn Session) -> Result<(), DriverError> {
-        session.begin().await?;
-        for sql in self.definitions() {
-            if let Err(error) = session.run(&sql).await {
-                // The first error is the one to report; the transaction ends with the session at the latest.
-                let _ = session.rollback().await;
-                return Err(error);
-            }
+        if let Err(error) = self.begin_with_tables(session).await {
+            // The first error is the one to report; the transaction ends with the session at the latest.
+            let _ = session.rollback().await;
+            return Err(error);
         }
         Ok(session.commit(&[], Durability::Now).await?)
     }

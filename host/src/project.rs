@@ -12,7 +12,7 @@ use thiserror::Error;
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
 pub use start::Start;
 
-use crate::config::{Config, ConfigError, Folders, VersionTable};
+use crate::config::{Config, ConfigError, Folders, TransactionMode, VersionTable};
 use crate::driver::{self, Driver, DriverError, Settings};
 use crate::engine::{Engine, Patience};
 use crate::event::{Observer, RunReport};
@@ -63,6 +63,8 @@ pub struct RunOptions {
     pub patience: Patience,
     /// The parameters of the run (`-x`).
     pub parameters: std::collections::BTreeMap<String, String>,
+    /// How steps share transactions.
+    pub transaction: TransactionMode,
     /// Whether components are built and pinned first.
     pub pinning: Pinning,
 }
@@ -74,6 +76,7 @@ impl Default for RunOptions {
             cancel: Cancel::default(),
             patience: Patience::default(),
             parameters: std::collections::BTreeMap::new(),
+            transaction: TransactionMode::default(),
             pinning: Pinning::AsIs,
         }
     }
@@ -142,6 +145,7 @@ impl Project {
                 options.pinning,
                 Arc::clone(&options.observer),
             )),
+            transaction: options.transaction,
             patience: options.patience,
             observer: options.observer,
             cancel: options.cancel,

@@ -315,6 +315,13 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
         Cause::Irreversible { .. } => {
             "add a `-- whimbrel:downgrade` section, or go back from a backup"
         }
+        Cause::Mixed(_) => {
+            "name a revision before it to go in parts, each of which is all or nothing, or give up on that with \
+             --transaction migration"
+        }
+        Cause::Lasting(_) => {
+            "name the revision before it to try what comes first; what comes behind it can be tried when it is applied"
+        }
         Cause::Locked { .. } => {
             "wait until it has finished and run this again, or wait longer with --lock-wait"
         }

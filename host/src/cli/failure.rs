@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use thiserror::Error;
 use whimbrel::config::ConfigError;
 use whimbrel::driver::DriverError;
+use whimbrel::driver::tape::TapeError;
 use whimbrel::engine::{Cause, RunFailure};
 use whimbrel::graph::GraphErrors;
 use whimbrel::plan::PlanError;
@@ -37,6 +38,8 @@ pub(crate) enum Failure {
     Scaffold(#[from] ScaffoldError),
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error(transparent)]
+    Tape(#[from] TapeError),
     /// The arguments do not make sense together.
     #[error("{0}")]
     Usage(String),

@@ -14,6 +14,8 @@ use super::report::{Report, Showing};
 /// Shows the events of a run.
 pub(crate) struct Progress {
     report: Report,
+    /// Where there is one object to print at the end, nothing else may be printed before it.
+    showing: Showing,
     state: Mutex<State>,
 }
 
@@ -34,7 +36,19 @@ impl Progress {
     pub(crate) fn new(report: Report) -> Self {
         Self {
             report,
+            showing: report.showing(),
             state: Mutex::default(),
+        }
+    }
+
+    /// Shows a run that is only tried, of which the end alone is told as JSON.
+    pub(crate) fn of_dry_run(report: Report) -> Self {
+        Self {
+            showing: match report.showing() {
+                Showing::Events => Showing::Lines,
+                other => other,
+            },
+            ..Self::new(report)
         }
     }
 
@@ -56,7 +70,7 @@ impl Progress {
 
     /// Says what is going on, in the moving line or in one of its own.
     fn activity(&self, state: &mut State, what: String) {
-        if self.report.showing() == Showing::Live {
+        if self.showing == Showing::Live {
             match &state.bar {
                 Some(bar) => {
                     bar.set_style(style(Length::Unknown));
@@ -72,7 +86,7 @@ impl Progress {
 
     /// Says what the run waits for: even plain lines tell that before it is over.
     fn pause(&self, state: &mut State, what: String) {
-        match self.report.showing() {
+        match self.showing {
             Showing::Live => self.activity(state, what),
             _ => self.line(state, &what),
         }
@@ -206,7 +220,7 @@ impl Progress {
 impl Observer for Progress {
     fn event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.report.showing() == Showing::Events {
+        if self.showing == Showing::Events {
             if !matches!(event, Event::Progress { .. }) || state.is_progress_due() {
                 self.report.json(event);
             }

@@ -244,6 +244,7 @@ fn exit_code(failure: &Failure) -> u8 {
         | Failure::Scaffold(_)
         | Failure::Write { .. }
         | Failure::Runtime(_)
+        | Failure::Tape(_)
         | Failure::Signals(_) => FAILED,
     }
 }

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::ValueEnum;
 use serde::Serialize;
-use whimbrel::config::Config;
+use whimbrel::config::{Config, TransactionMode};
+use whimbrel::driver::tape::Tape;
 use whimbrel::engine::{Patience, RunFailure};
 use whimbrel::event::RunReport;
 use whimbrel::migration::Cancel;
 use whimbrel::project::{Pinning, Project, RunOptions, Start};
-use whimbrel::revision::{Direction, RevisionId};
+use whimbrel::revision::Direction;
 use whimbrel::target::Target;
 
 use super::context::{Connected, Context, block_on};
+use super::dry_run;
 use super::failure::Failure;
 use super::progress::{Progress, count, human};
 use super::report::{self, Format, Report, Verdict};
@@ -46,12 +50,43 @@ struct Waiting {
     /// Print the run as a script for psql or sqlite3 instead
     #[arg(long)]
     sql: bool,
+    /// Run everything, report what it did and which locks it took, and roll it back
+    #[arg(long, conflicts_with = "sql")]
+    dry_run: bool,
+    /// With --dry-run, keep here what components read; with --sql, answer them from it
+    #[arg(long, value_name = "FILE")]
+    record: Option<Utf8PathBuf>,
+    /// One transaction for each migration, or one for the whole run [default: as in whimbrel.toml]
+    #[arg(
+        long,
+        value_name = "migration|run",
+        hide_possible_values = true,
+        value_enum
+    )]
+    transaction: Option<Shared>,
     /// A word for the migrations, which they get as the parameter `tag`
     #[arg(long, value_name = "WORD")]
     tag: Option<String>,
     /// How long to wait for another run to finish
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     lock_wait: Duration,
+}
+
+/// How steps share transactions.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shared {
+    Migration,
+    Run,
+}
+
+impl Waiting {
+    fn transaction(&self, config: &Config) -> TransactionMode {
+        match self.transaction {
+            None => config.transaction,
+            Some(Shared::Migration) => TransactionMode::Migration,
+            Some(Shared::Run) => TransactionMode::Run,
+        }
+    }
 }
 
 fn duration(text: &str) -> Result<Duration, String> {
@@ -104,12 +139,35 @@ fn run(
     if let Some(tag) = &waiting.tag {
         parameters.insert("tag".to_owned(), tag.clone());
     }
+    if waiting.record.is_some() && !waiting.sql && !waiting.dry_run {
+        return Err(Failure::Usage(
+            "--record goes with --dry-run, which writes it, or with --sql, which reads it"
+                .to_owned(),
+        ));
+    }
+    let transaction = waiting.transaction(config);
     if waiting.sql {
-        return script(context, config, target, direction, pinning, parameters);
+        let options = RunOptions {
+            parameters,
+            transaction,
+            pinning,
+            ..RunOptions::default()
+        };
+        return script(
+            context,
+            config,
+            target,
+            direction,
+            options,
+            waiting.record.as_deref(),
+        );
     }
     let target: Target = target.parse()?;
     let report = context.report;
-    let progress = Arc::new(Progress::new(report));
+    let progress = Arc::new(match waiting.dry_run {
+        true => Progress::of_dry_run(report),
+        false => Progress::new(report),
+    });
     let cancel = Cancel::default();
     stop_on_signal(report, cancel.clone())?;
     let options = RunOptions {
@@ -120,8 +178,30 @@ fn run(
             ..Patience::default()
         },
         parameters,
+        transaction,
         pinning,
     };
+    if waiting.dry_run {
+        if let Some(path) = waiting.record.as_ref().filter(|path| path.exists()) {
+            return Err(Failure::Usage(format!(
+                "{path} is there already; give --record the name of a new file"
+            )));
+        }
+        let tried = block_on(async {
+            let Connected { engine, .. } = context.connect(config, options).await?;
+            let dialect = engine.driver.dialect();
+            let tape = waiting.record.as_ref().map(|_| Tape::new(dialect));
+            let tried = engine.dry_run(&target, direction, tape.as_ref()).await?;
+            if let Some((path, tape)) = waiting.record.as_ref().zip(tape) {
+                tape.save(path)?;
+            }
+            Ok((tried, engine.driver.location()))
+        });
+        progress.clear();
+        let (tried, location) = tried?;
+        dry_run::print(report, &tried, &location);
+        return Ok(Verdict::Done);
+    }
     let (outcome, location) = block_on(async {
         let (project, engine) = match Project::start(config, options, &target, direction).await? {
             Start::Settled { report, driver } => return Ok((Ok(report), driver.location())),
@@ -155,8 +235,8 @@ fn script(
     config: &Config,
     target: &str,
     direction: Direction,
-    pinning: Pinning,
-    parameters: std::collections::BTreeMap<String, String>,
+    options: RunOptions,
+    record: Option<&Utf8Path>,
 ) -> Result<Verdict, Failure> {
     let (from, to) = match target.split_once(':') {
         Some((from, to)) => (Some(from.parse()?), to),
@@ -170,12 +250,18 @@ fn script(
     let to: Target = to.parse()?;
     let options = RunOptions {
         observer: Arc::new(Progress::new(context.report)),
-        parameters,
-        pinning,
-        ..RunOptions::default()
+        ..options
     };
     let engine = context.offline(config, options)?;
-    let script = block_on(async { Ok(engine.script(from.as_ref(), &to, direction).await?) })?;
+    let tape = match record {
+        Some(path) => Some(Tape::load(path, engine.driver.dialect())?),
+        None => None,
+    };
+    let script = block_on(async {
+        Ok(engine
+            .script(from.as_ref(), &to, direction, tape.as_ref())
+            .await?)
+    })?;
     context.report.raw(&script);
     Ok(Verdict::Done)
 }
@@ -211,11 +297,7 @@ fn finish(report: Report, done: &RunReport, location: &str) {
     if report.format() == Format::Json {
         return report.json(&Ended::RunFinished { report: done });
     }
-    let heads: Vec<&str> = done.heads.iter().map(RevisionId::as_str).collect();
-    let at = match heads.as_slice() {
-        [] => "base".to_owned(),
-        heads => heads.join(", "),
-    };
+    let at = dry_run::at(&done.heads);
     if done.steps.is_empty() {
         return report.message(format_args!("Nothing to do: {location} is at {at}."));
     }

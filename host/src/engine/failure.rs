@@ -42,6 +42,8 @@ pub enum Aftermath {
     Committed(RevisionId),
     /// The connection broke while the step was committed, and the database could not be asked whether it took effect.
     Unknown(RevisionId),
+    /// The steps were only tried: all of them were rolled back, and nothing is in effect.
+    DryRun,
     /// The server went down, and could not be asked which of the steps from this one on it has kept.
     UnknownFrom(RevisionId),
 }
@@ -61,6 +63,12 @@ pub enum Cause {
         /// The revision.
         revision: RevisionId,
     },
+    /// The plan is to be all or nothing, but these have transactions of their own, or none.
+    #[error("{} cannot share a transaction with other migrations", ids(.0))]
+    Mixed(Vec<RevisionId>),
+    /// The plan is to be tried, but these run without a transaction and could not be rolled back.
+    #[error("{} cannot be tried: without a transaction nothing can be rolled back", ids(.0))]
+    Lasting(Vec<RevisionId>),
     /// A migration's code is not ready to run.
     #[error(transparent)]
     Prepare(PrepareError),
@@ -156,6 +164,11 @@ pub enum Inconsistency {
     },
 }
 
+fn ids(revisions: &[RevisionId]) -> String {
+    let ids: Vec<&str> = revisions.iter().map(RevisionId::as_str).collect();
+    ids.join(", ")
+}
+
 fn ending(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Partial => "failed after it had begun",
@@ -198,6 +211,9 @@ impl RunFailure {
 
     /// What state the database is in now, in one sentence.
     pub fn state(&self) -> String {
+        if self.aftermath == Aftermath::DryRun {
+            return "Nothing was changed: it was a dry run.".to_owned();
+        }
         if self.planned == 0 && self.aftermath == Aftermath::Untouched {
             return "Nothing was changed.".to_owned();
         }
@@ -225,6 +241,7 @@ impl fmt::Display for Aftermath {
                     "the commit of {id} took effect, although its answer was lost"
                 )
             }
+            Self::DryRun => f.write_str("all of it rolled back"),
             Self::Unknown(id) => write!(
                 f,
                 "whether {id} was committed is not known, since the connection broke before the answer"

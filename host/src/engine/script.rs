@@ -4,8 +4,10 @@ use async_trait::async_trait;
 
 use super::stamp::Stamping;
 use super::step::{action, lend, tally_after};
-use super::{Aftermath, Cause, Engine, Lent, Progress, Run, RunFailure, untouched};
+use super::together::End;
+use super::{Aftermath, Cause, Engine, Lent, Progress, Purpose, Run, RunFailure, untouched};
 use crate::driver::recording::{Recording, Script};
+use crate::driver::tape::Tape;
 use crate::driver::{
     Dialect, DriverError, Durability, Holder, LockAttempt, RunLock, Session, Statement,
 };
@@ -23,21 +25,31 @@ PRAGMA foreign_keys = OFF;
 CREATE TEMP TABLE whimbrel_assertion (
     touched integer CONSTRAINT \"the database is where the script starts\" CHECK (touched = 1)
 );";
+/// What a script needs that asserts what migrations read.
+const SQLITE_READING: &str = "CREATE TEMP TABLE whimbrel_reading (
+    same integer CONSTRAINT \"the database has what the dry run read\" CHECK (same = 1)
+);";
 
 impl Engine {
     /// The script, for `psql` or `sqlite3`, of a run from `from` (base, where none is given) to `target`. The database is
     /// not asked; a script that meets another one than it was written for stops before it changes anything of a step.
+    /// Components that read are answered from `tape`, which an earlier [dry run](Engine::dry_run) has recorded, and the script
+    /// asserts that the database still answers so.
     ///
     /// # Errors
-    /// A [`RunFailure`]; among others when a migration wants to read.
+    /// A [`RunFailure`]; among others when a migration wants to read what the tape does not have.
     pub async fn script(
         &self,
         from: Option<&Target>,
         target: &Target,
         direction: Direction,
+        tape: Option<&Tape>,
     ) -> Result<String, RunFailure> {
         let script = self.start_script();
-        let written = self.write_run(from, target, direction, &script).await;
+        if tape.is_some() && self.driver.dialect() == Dialect::Sqlite {
+            script.line(SQLITE_READING);
+        }
+        let written = self.write_run(from, target, direction, &script, tape).await;
         written.map_err(|(cause, _)| RunFailure::untouched(cause))?;
         Ok(script.text())
     }
@@ -56,7 +68,7 @@ impl Engine {
         let written = async {
             let state = self.assumed(from)?;
             let (_, statements) = self.stamp_from(&state, targets, stamping)?;
-            let mut session = self.recording(&script);
+            let mut session = self.recording(&script, None);
             session.begin().await?;
             session
                 .commit(&statements, Durability::Now)
@@ -88,11 +100,12 @@ impl Engine {
         script
     }
 
-    fn recording(&self, script: &Script) -> Lent {
+    fn recording(&self, script: &Script, tape: Option<&Tape>) -> Lent {
         Box::new(Recording::new(
             self.driver.dialect(),
             &self.version_table,
             script.clone(),
+            tape.cloned(),
         ))
     }
 
@@ -119,11 +132,13 @@ impl Engine {
         target: &Target,
         direction: Direction,
         script: &Script,
+        tape: Option<&Tape>,
     ) -> Result<(), (Cause, Aftermath)> {
         let state = self.assumed(from).map_err(untouched)?;
         let plan = self
             .plan_from(&state, target, direction)
             .map_err(untouched)?;
+        let shared = self.end_of(&plan, Purpose::Run).map_err(untouched)?;
         self.prepare(&plan).map_err(untouched)?;
         let mut progress = Progress {
             planned: plan.steps.len(),
@@ -131,12 +146,28 @@ impl Engine {
             ..Progress::default()
         };
         let run = Run::new(self.driver.dialect());
-        let mut session = self.recording(script);
+        let mut session = self.recording(script, tape);
+        if shared.is_some() {
+            script.line("");
+            session.begin().await.map_err(untouched)?;
+        }
         for step in &plan.steps {
             script.line(&format!("\n-- {}", self.headline(step)));
+            if let Some(tape) = tape {
+                tape.play(&self.chapter(step).map_err(untouched)?);
+            }
             let written;
-            (session, written) = self.write_step(&run, step, &mut progress, session).await;
+            (session, written) = self
+                .write_step(&run, step, shared, &mut progress, session)
+                .await;
             written.map_err(untouched)?;
+        }
+        if shared.is_some() {
+            script.line("");
+            session
+                .commit(&[], Durability::Now)
+                .await
+                .map_err(|error| untouched(DriverError::from(error)))?;
         }
         Ok(())
     }
@@ -195,6 +226,7 @@ impl Engine {
         &self,
         run: &Run,
         step: &Step,
+        shared: Option<End>,
         progress: &mut Progress,
         mut session: Lent,
     ) -> (Lent, Result<(), Cause>) {
@@ -217,9 +249,12 @@ impl Engine {
             step: Box::new(step.clone()),
             source,
         };
-        let begun = match ready.transactional {
-            Transactional::Yes => session.begin().await.map_err(transaction),
-            Transactional::No => {
+        let begun = match (ready.transactional, shared) {
+            (Transactional::Yes | Transactional::Alone, None) => {
+                session.begin().await.map_err(transaction)
+            }
+            (Transactional::Yes | Transactional::Alone, Some(_)) => Ok(()),
+            (Transactional::No, _) => {
                 attempt.outcome = Outcome::Started;
                 attempt.tally = None;
                 write_alone(&mut *session, vec![self.history.record(&attempt)])
@@ -239,13 +274,16 @@ impl Engine {
         attempt.outcome = Outcome::Done;
         attempt.tally = Some(after);
         let mut records = self.history.move_versions(step);
-        let written = match ready.transactional {
-            Transactional::Yes => {
+        let written = match (ready.transactional, shared) {
+            (Transactional::Yes | Transactional::Alone, shared) => {
                 records.push(self.history.record(&attempt));
-                let committed = session.commit(&records, Durability::Now).await;
-                committed.map_err(DriverError::from)
+                let written = match shared {
+                    None => session.commit(&records, Durability::Now).await,
+                    Some(_) => session.record(&records).await,
+                };
+                written.map_err(DriverError::from)
             }
-            Transactional::No => {
+            (Transactional::No, _) => {
                 records.push(self.history.conclude(&attempt));
                 write_alone(&mut *session, records).await
             }

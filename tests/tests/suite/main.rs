@@ -20,4 +20,5 @@ mod sqlite_driver;
 mod staging;
 mod support;
 mod tidy;
+mod together;
 mod values;
