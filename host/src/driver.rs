@@ -187,6 +187,15 @@ pub trait Session: Send {
     /// A [`CommitError`].
     async fn record(&mut self, records: &[Statement]) -> Result<(), CommitError>;
 
+    /// Whether there are relations that others may wait for, besides the table `but` and all whose names start with
+    /// `whimbrel_`.
+    ///
+    /// # Errors
+    /// A database error.
+    async fn has_relations(&mut self, _but: &str) -> Result<bool, DriverError> {
+        Ok(false)
+    }
+
     /// The locks on relations that the open transaction holds, where the database can tell.
     ///
     /// # Errors

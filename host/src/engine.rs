@@ -104,10 +104,21 @@ struct Progress {
     done: Vec<StepReport>,
     /// The tally of what is applied now.
     tally: Tally,
-    /// In a dry run, what was locked after each step.
+    watch: Watch,
+    /// What was locked after each step.
     locks: Vec<Vec<RelationLock>>,
     /// The names of what was locked.
     names: BTreeMap<u32, String>,
+}
+
+/// What is looked at after each step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Watch {
+    /// Nothing: what is there, the run itself has made, and nobody else can see it.
+    #[default]
+    Nothing,
+    /// The locks that the transaction holds. To list them takes the longer the more there are.
+    Locks,
 }
 
 /// What steps are taken for.

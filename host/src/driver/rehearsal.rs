@@ -100,6 +100,10 @@ impl Session for Rehearsal {
         self.session.record(records).await
     }
 
+    async fn has_relations(&mut self, but: &str) -> Result<bool, DriverError> {
+        self.session.has_relations(but).await
+    }
+
     async fn locks(&mut self) -> Result<Vec<RelationLock>, DriverError> {
         self.session.locks().await
     }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::step::{Failed, Tries, action, failed, lend, tally_after, transaction};
-use super::{Aftermath, Cause, Engine, Lent, Progress, Purpose, Run};
+use super::{Aftermath, Cause, Engine, Lent, Progress, Purpose, Run, Watch};
 use crate::config::TransactionMode;
 use crate::driver::{Durability, RunLock};
 use crate::event::{Event, StepReport};
@@ -144,6 +144,18 @@ impl Engine {
             let broken = self.break_off(&mut session, first, None, cause).await;
             return (session, Err(broken));
         }
+        if whole.end == End::RollBack {
+            let table = self.version_table.rsplit('.').next().unwrap_or_default();
+            progress.watch = match session.has_relations(table).await {
+                Ok(true) => Watch::Locks,
+                Ok(false) => Watch::Nothing,
+                Err(source) => {
+                    let cause = transaction(first, "looked at", source);
+                    let broken = self.break_off(&mut session, first, None, cause).await;
+                    return (session, Err(broken));
+                }
+            };
+        }
         for (at, step) in whole.plan.steps.iter().enumerate() {
             if let Some(next) = whole.plan.steps.get(at + 1) {
                 self.library.load_ahead(&next.revision);
@@ -247,7 +259,7 @@ impl Engine {
             duration: started.elapsed(),
             attempts: tries.made,
         });
-        if whole.end == End::RollBack {
+        if progress.watch == Watch::Locks {
             match session.locks().await {
                 Ok(locks) => progress.locks.push(locks),
                 Err(source) => {

@@ -422,6 +422,12 @@ impl Session for PostgresSession {
         self.left(result)
     }
 
+    async fn has_relations(&mut self, but: &str) -> Result<bool, DriverError> {
+        self.enter()?;
+        let result = self.has_relations_inner(but).await;
+        self.leave(result)
+    }
+
     async fn locks(&mut self) -> Result<Vec<RelationLock>, DriverError> {
         self.enter()?;
         let result = self.locks_inner().await;

@@ -14,7 +14,19 @@ const NAMES: &str = "SELECT c.oid, pg_catalog.format('%I.%I', n.nspname, c.relna
     FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
     WHERE c.oid = ANY ($1) AND c.relkind IN ('r', 'p', 'm', 'v', 'f', 'S')";
 
+const ANY: &str = "SELECT EXISTS (SELECT FROM pg_catalog.pg_class \
+    WHERE oid >= 16384 AND relkind IN ('r', 'p', 'm', 'v', 'f', 'S') \
+    AND relname <> $1 AND relname NOT LIKE 'whimbrel\\_%')";
+
 impl PostgresSession {
+    pub(super) async fn has_relations_inner(&mut self, but: &str) -> Result<bool, DriverError> {
+        let client = self.link.client.clone();
+        let rows = self
+            .send(client.query_typed(ANY, &[(&but, Type::TEXT)]))
+            .await?;
+        Ok(rows.iter().any(|row| row.try_get(0).unwrap_or(true)))
+    }
+
     pub(super) async fn locks_inner(&mut self) -> Result<Vec<RelationLock>, DriverError> {
         let client = self.link.client.clone();
         let rows = self.send(client.query_typed(LOCKS, &[])).await?;
