@@ -23,6 +23,7 @@ macro_rules! transcripts {
 transcripts! {
     bad_sql
     changed
+    dry_run
     graph
     heads
     json
