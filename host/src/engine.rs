@@ -5,10 +5,12 @@
 //! transaction that holds the migration's work, the version rows and the ledger row; nothing else begins or commits
 //! one. No failure leaves the lock taken or a transaction open.
 
+mod backup;
 mod call;
 mod failure;
 mod lock;
 mod read_ahead;
+mod restore;
 mod script;
 mod stamp;
 mod step;
@@ -17,6 +19,7 @@ mod survival;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -75,6 +78,8 @@ pub struct Engine {
     pub observer: Arc<dyn Observer>,
     /// What makes it stop.
     pub cancel: Cancel,
+    /// Where to back the database up before a run changes anything, if it is to be.
+    pub backup: Option<Utf8PathBuf>,
     /// What was read before there was an engine; used once.
     pub(crate) read_ahead: Mutex<Option<ReadAhead>>,
 }
@@ -190,6 +195,7 @@ impl Engine {
         if plan.is_empty() {
             return Ok(plan.to);
         }
+        self.check_backup_file().map_err(untouched)?;
         self.prepare(&plan).map_err(untouched)?;
         self.locked(async |held| {
             let result = self
@@ -213,7 +219,9 @@ impl Engine {
         let plan = self
             .plan_from(&state, target, direction)
             .map_err(untouched)?;
+        let mut backup = None;
         if !plan.is_empty() {
+            backup = self.back_up().await.map_err(untouched)?;
             self.history
                 .ensure(&mut *session)
                 .await
@@ -228,6 +236,9 @@ impl Engine {
             progress.tally.join(revision, digest);
         }
         let run = Run::new(self.driver.dialect());
+        self.record_backup(&run, backup, progress, &mut *session, lock)
+            .await
+            .map_err(untouched)?;
         for (at, step) in plan.steps.iter().enumerate() {
             if let Some(next) = plan.steps.get(at + 1) {
                 self.library.load_ahead(&next.revision);

@@ -7,6 +7,7 @@ mod start;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use camino::Utf8PathBuf;
 use thiserror::Error;
 
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
@@ -65,6 +66,9 @@ pub struct RunOptions {
     pub parameters: std::collections::BTreeMap<String, String>,
     /// Whether components are built and pinned first.
     pub pinning: Pinning,
+    /// Where to back the database up before a run changes anything, if it is to be. A relative path starts from the folder
+    /// that the program runs in.
+    pub backup: Option<Utf8PathBuf>,
 }
 
 impl Default for RunOptions {
@@ -75,6 +79,7 @@ impl Default for RunOptions {
             patience: Patience::default(),
             parameters: std::collections::BTreeMap::new(),
             pinning: Pinning::AsIs,
+            backup: None,
         }
     }
 }
@@ -145,6 +150,7 @@ impl Project {
             patience: options.patience,
             observer: options.observer,
             cancel: options.cancel,
+            backup: options.backup,
             read_ahead: Mutex::default(),
             driver,
         }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
-use whimbrel::event::{Event, Observer, StepReport};
+use whimbrel::event::{BackupReport, Event, Observer, StepReport};
 use whimbrel::migration::Level;
 use whimbrel::revision::RevisionId;
 
@@ -23,6 +23,8 @@ struct State {
     message: String,
     bar: Option<ProgressBar>,
     last_progress: Option<Instant>,
+    /// Whether the run has begun with a backup.
+    backup: Option<BackupReport>,
 }
 
 /// Progress is told at most this often where every telling is a line.
@@ -44,6 +46,12 @@ impl Progress {
         if let Some(bar) = state.bar.take() {
             bar.finish_and_clear();
         }
+    }
+
+    /// Whether the run has begun with a backup.
+    pub(crate) fn saw_backup(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.backup.is_some()
     }
 
     /// Prints a line, above the moving one if there is one.
@@ -121,6 +129,13 @@ impl Progress {
                 }
             }
             Event::Preparing { .. } => {}
+            Event::BackingUp { file } => self.activity(state, format!("backing up to {file} …")),
+            Event::BackedUp { backup } => {
+                let about = format!("({}, {})", size(backup.bytes), human(backup.duration));
+                let line = format!("{} {}  {}", "backup".green(), backup.file, about.dimmed());
+                self.line(state, &line);
+            }
+            Event::Restoring { file } => self.activity(state, format!("restoring {file} …")),
             Event::WaitingForLock { holder } => {
                 let by = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
                 self.pause(state, format!("waiting for another run to finish{by} …"));
@@ -138,7 +153,7 @@ impl Progress {
                 bytes,
                 imports,
             } => {
-                let size = format!("({:.1} KB)", *bytes as f64 / 1000.0);
+                let size = format!("({})", size(*bytes as u64));
                 let line = format!(
                     "{} {}  {}",
                     "built".green(),
@@ -206,6 +221,9 @@ impl Progress {
 impl Observer for Progress {
     fn event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Event::BackedUp { backup } = event {
+            state.backup = Some((*backup).clone());
+        }
         if self.report.showing() == Showing::Events {
             if !matches!(event, Event::Progress { .. }) || state.is_progress_due() {
                 self.report.json(event);
@@ -249,6 +267,18 @@ fn style(length: Length) -> ProgressStyle {
         Length::Unknown => "{spinner} {msg} {elapsed}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// A size in the unit that fits; components are told in kilobytes.
+pub(crate) fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    if bytes < 1e6 {
+        format!("{:.1} KB", bytes / 1e3)
+    } else if bytes < 1e9 {
+        format!("{:.1} MB", bytes / 1e6)
+    } else {
+        format!("{:.1} GB", bytes / 1e9)
+    }
 }
 
 /// A duration with as many digits as anyone reads.
