@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
-use whimbrel::event::{BackupReport, Event, Observer, StepReport};
+use whimbrel::event::{Event, Observer, StepReport};
 use whimbrel::migration::Level;
 use whimbrel::revision::RevisionId;
 
@@ -24,7 +24,7 @@ struct State {
     bar: Option<ProgressBar>,
     last_progress: Option<Instant>,
     /// Whether the run has begun with a backup.
-    backup: Option<BackupReport>,
+    has_backup: bool,
 }
 
 /// Progress is told at most this often where every telling is a line.
@@ -49,9 +49,9 @@ impl Progress {
     }
 
     /// Whether the run has begun with a backup.
-    pub(crate) fn saw_backup(&self) -> bool {
+    pub(crate) fn has_backup(&self) -> bool {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.backup.is_some()
+        state.has_backup
     }
 
     /// Prints a line, above the moving one if there is one.
@@ -221,9 +221,7 @@ impl Progress {
 impl Observer for Progress {
     fn event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Event::BackedUp { backup } = event {
-            state.backup = Some((*backup).clone());
-        }
+        state.has_backup |= matches!(event, Event::BackedUp { .. });
         if self.report.showing() == Showing::Events {
             if !matches!(event, Event::Progress { .. }) || state.is_progress_due() {
                 self.report.json(event);

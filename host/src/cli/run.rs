@@ -142,7 +142,7 @@ fn run(
     progress.clear();
     let backup = match &waiting.backup {
         None => Backup::NotAsked,
-        Some(file) if progress.saw_backup() => Backup::Made(context.way_back(file)),
+        Some(file) if progress.has_backup() => Backup::Made(context.way_back(file)),
         Some(_) => Backup::NotMade,
     };
     match outcome {

@@ -548,6 +548,29 @@ fn a_reader_of_sqlite_goes_on_with_what_it_sees() {
 }
 
 #[test]
+fn pages_of_another_size_fit_as_well() {
+    for mode in ["wal", "delete"] {
+        run(Backend::Sqlite, |db: Database| async move {
+            let shelf = Shelf::new();
+            let file = shelf.file("small.backup");
+            db.execute("PRAGMA page_size = 1024; CREATE TABLE t_old (n integer)")
+                .await;
+            db.execute("INSERT INTO t_old VALUES (1), (2)").await;
+            up(&keeping(&db, three(), &file), "head").await.unwrap();
+            let resize = format!(
+                "PRAGMA journal_mode = delete; PRAGMA page_size = 8192; VACUUM; PRAGMA journal_mode = {mode}"
+            );
+            db.execute(&resize).await;
+            engine(&db, three()).restore(&file).await.unwrap();
+            assert_eq!(tables(&db).await, ["t_old"]);
+            assert_eq!(db.column("SELECT n FROM t_old").await, ["1", "2"]);
+            assert_eq!(db.value("PRAGMA integrity_check").await, "ok");
+            assert_eq!(db.value("PRAGMA journal_mode").await, mode);
+        });
+    }
+}
+
+#[test]
 fn a_reader_that_keeps_sqlite_from_being_replaced_leaves_it_as_it_was() {
     run(Backend::Sqlite, |db: Database| async move {
         let shelf = Shelf::new();

@@ -129,8 +129,12 @@ fn prepare(
     Ok(copy)
 }
 
-/// A database in WAL mode keeps the size of its pages.
+/// A database in WAL mode keeps the size of its pages; any other takes that of the copy.
 fn fit_pages(copy: &Connection, now: &Connection) -> rusqlite::Result<()> {
+    let mode: String = now.query_row("PRAGMA journal_mode", (), |row| row.get(0))?;
+    if mode != "wal" {
+        return Ok(());
+    }
     let size = |connection: &Connection| -> rusqlite::Result<i64> {
         connection.query_row("PRAGMA page_size", (), |row| row.get(0))
     };
