@@ -22,12 +22,14 @@ mod merge;
 mod plan;
 mod progress;
 mod report;
+mod restore;
 mod revision;
 mod run;
 mod show;
 mod snippet;
 mod stamp;
 mod view;
+mod way_back;
 
 use std::process::ExitCode;
 
@@ -56,6 +58,7 @@ enum Command {
     Build(build::Args),
     Upgrade(run::UpgradeArgs),
     Downgrade(run::DowngradeArgs),
+    Restore(restore::Args),
     Stamp(stamp::Args),
     Plan(plan::Args),
     Current(current::Args),
@@ -80,6 +83,7 @@ impl Command {
             Self::Build(args) => build::run(&args, context),
             Self::Upgrade(args) => run::upgrade(args, context),
             Self::Downgrade(args) => run::downgrade(args, context),
+            Self::Restore(args) => restore::run(&args, context),
             Self::Stamp(args) => stamp::run(&args, context),
             Self::Plan(args) => plan::run(&args, context),
             Self::Current(args) => current::run(&args, context),

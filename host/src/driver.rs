@@ -3,6 +3,7 @@
 //! A new database is one file that implements [`Driver`], [`Session`] and [`RunLock`], and a line in
 //! [`open`]. The order of things (lock, begin, record, commit) belongs to the engine alone.
 
+pub mod backup;
 mod cells;
 mod error;
 mod locks;
@@ -25,6 +26,7 @@ use async_trait::async_trait;
 use camino::Utf8Path;
 use jiff::Timestamp;
 
+use backup::{BackupError, Restoration};
 pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
 pub use error::{CommitError, DatabaseError, DriverError};
@@ -140,6 +142,19 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`DriverError::Connect`] or a database error.
     async fn open_lock(&self, version_table: &str) -> Result<Box<dyn RunLock>, DriverError>;
+
+    /// Copies everything that the database holds into `to`, an empty file of the caller's, as it is at one moment.
+    /// Whoever drops the future ends the work; the file is of no use then, as after an error.
+    ///
+    /// # Errors
+    /// A [`BackupError`].
+    async fn back_up(&self, to: &Utf8Path) -> Result<(), BackupError>;
+
+    /// Checks that a file is a backup for this kind of database, and prepares its way back. Changes nothing.
+    ///
+    /// # Errors
+    /// [`BackupError::NotABackup`] among others.
+    async fn open_backup(&self, from: &Utf8Path) -> Result<Box<dyn Restoration>, BackupError>;
 }
 
 /// One connection to a database.

@@ -5,11 +5,13 @@
 //! transaction that holds the migration's work, the version rows and the ledger row; nothing else begins or commits
 //! one. No failure leaves the lock taken or a transaction open.
 
+mod backup;
 mod call;
 mod dry_run;
 mod failure;
 mod lock;
 mod read_ahead;
+mod restore;
 mod script;
 mod stamp;
 mod step;
@@ -20,6 +22,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -85,6 +88,8 @@ pub struct Engine {
     pub observer: Arc<dyn Observer>,
     /// What makes it stop.
     pub cancel: Cancel,
+    /// Where to back the database up before a run changes anything, if it is to be.
+    pub backup: Option<Utf8PathBuf>,
     /// What was read before there was an engine; used once.
     pub(crate) read_ahead: Mutex<Option<ReadAhead>>,
 }
@@ -232,6 +237,9 @@ impl Engine {
             return Ok(plan);
         }
         self.end_of(&plan, purpose).map_err(untouched)?;
+        if matches!(purpose, Purpose::Run) {
+            self.check_backup_file().map_err(untouched)?;
+        }
         self.prepare(&plan).map_err(untouched)?;
         self.locked(async |held| {
             let result = self
@@ -257,7 +265,9 @@ impl Engine {
             .plan_from(&state, target, direction)
             .map_err(untouched)?;
         let end = self.end_of(&plan, purpose).map_err(untouched)?;
+        let mut backup = None;
         if !plan.is_empty() && matches!(purpose, Purpose::Run) {
+            backup = self.back_up().await.map_err(untouched)?;
             self.history
                 .ensure(&mut *session)
                 .await
@@ -272,6 +282,9 @@ impl Engine {
             progress.tally.join(revision, digest);
         }
         let run = Run::new(self.driver.dialect());
+        self.record_backup(&run, backup, progress, &mut *session, lock)
+            .await
+            .map_err(untouched)?;
         let Some(end) = end else {
             self.take_one_by_one(&run, &plan, &recorded, progress, session, lock)
                 .await?;

@@ -1,10 +1,11 @@
 //! The version table and the ledger, through the driver.
 //!
 //! The version table has one row for each applied head: the shape of `alembic_version`. The ledger is append-only:
-//! one row for each step that was tried, whatever became of it.
+//! one row for each step that was tried, whatever became of it, and one for each backup that was made or restored.
 
 mod log;
 mod record;
+mod safekeeping;
 mod schema;
 mod tally;
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 
 pub use log::Entry;
 pub use record::{Attempt, Outcome};
+pub use safekeeping::{Kept, Note, Safekeeping};
 pub use tally::Tally;
 
 use crate::config::VersionTable;

@@ -7,6 +7,7 @@ mod start;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use camino::Utf8PathBuf;
 use thiserror::Error;
 
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
@@ -67,6 +68,9 @@ pub struct RunOptions {
     pub transaction: TransactionMode,
     /// Whether components are built and pinned first.
     pub pinning: Pinning,
+    /// Where to back the database up before a run changes anything, if it is to be. A relative path starts from the folder
+    /// that the program runs in.
+    pub backup: Option<Utf8PathBuf>,
 }
 
 impl Default for RunOptions {
@@ -78,6 +82,7 @@ impl Default for RunOptions {
             parameters: std::collections::BTreeMap::new(),
             transaction: TransactionMode::default(),
             pinning: Pinning::AsIs,
+            backup: None,
         }
     }
 }
@@ -149,6 +154,7 @@ impl Project {
             patience: options.patience,
             observer: options.observer,
             cancel: options.cancel,
+            backup: options.backup,
             read_ahead: Mutex::default(),
             driver,
         }

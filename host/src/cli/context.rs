@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use whimbrel::config::{self, Config, Root};
 use whimbrel::engine::Engine;
 use whimbrel::graph::{Graph, Position};
@@ -12,6 +12,7 @@ use whimbrel::target::{Target, TargetError};
 use super::failure::Failure;
 use super::global::Global;
 use super::report::Report;
+use super::way_back;
 
 /// The flags, and the way out.
 pub(crate) struct Context {
@@ -33,6 +34,19 @@ impl Context {
     /// The folder to work in.
     pub(crate) fn directory(&self) -> &Utf8Path {
         &self.global.directory
+    }
+
+    /// A path that stands on the command line.
+    pub(crate) fn path(&self, path: &Utf8Path) -> Utf8PathBuf {
+        match self.directory().as_str() {
+            "." => path.to_owned(),
+            _ => self.directory().join(path),
+        }
+    }
+
+    /// The command that goes back to a backup of the database that the flags name.
+    pub(crate) fn way_back(&self, file: &Utf8Path) -> String {
+        way_back::command(&self.global, file)
     }
 
     /// The settings of the project here.

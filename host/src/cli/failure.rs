@@ -30,6 +30,13 @@ pub(crate) enum Failure {
     Driver(#[from] DriverError),
     #[error(transparent)]
     Run(#[from] RunFailure),
+    /// A run failed that had begun with a backup.
+    #[error("{failure}")]
+    BackedUp {
+        failure: RunFailure,
+        /// The command that goes back to it.
+        way_back: String,
+    },
     #[error(transparent)]
     Build(Box<BuildFailure>),
     #[error(transparent)]

@@ -25,6 +25,8 @@ struct State {
     message: String,
     bar: Option<ProgressBar>,
     last_progress: Option<Instant>,
+    /// Whether the run has begun with a backup.
+    has_backup: bool,
 }
 
 /// Progress is told at most this often where every telling is a line.
@@ -58,6 +60,12 @@ impl Progress {
         if let Some(bar) = state.bar.take() {
             bar.finish_and_clear();
         }
+    }
+
+    /// Whether the run has begun with a backup.
+    pub(crate) fn has_backup(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.has_backup
     }
 
     /// Prints a line, above the moving one if there is one.
@@ -135,6 +143,13 @@ impl Progress {
                 }
             }
             Event::Preparing { .. } => {}
+            Event::BackingUp { file } => self.activity(state, format!("backing up to {file} …")),
+            Event::BackedUp { backup } => {
+                let about = format!("({}, {})", size(backup.bytes), human(backup.duration));
+                let line = format!("{} {}  {}", "backup".green(), backup.file, about.dimmed());
+                self.line(state, &line);
+            }
+            Event::Restoring { file } => self.activity(state, format!("restoring {file} …")),
             Event::WaitingForLock { holder } => {
                 let by = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
                 self.pause(state, format!("waiting for another run to finish{by} …"));
@@ -152,7 +167,7 @@ impl Progress {
                 bytes,
                 imports,
             } => {
-                let size = format!("({:.1} KB)", *bytes as f64 / 1000.0);
+                let size = format!("({})", size(*bytes as u64));
                 let line = format!(
                     "{} {}  {}",
                     "built".green(),
@@ -220,6 +235,7 @@ impl Progress {
 impl Observer for Progress {
     fn event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.has_backup |= matches!(event, Event::BackedUp { .. });
         if self.showing == Showing::Events {
             if !matches!(event, Event::Progress { .. }) || state.is_progress_due() {
                 self.report.json(event);
@@ -263,6 +279,18 @@ fn style(length: Length) -> ProgressStyle {
         Length::Unknown => "{spinner} {msg} {elapsed}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// A size in the unit that fits; components are told in kilobytes.
+pub(crate) fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    if bytes < 1e6 {
+        format!("{:.1} KB", bytes / 1e3)
+    } else if bytes < 1e9 {
+        format!("{:.1} MB", bytes / 1e6)
+    } else {
+        format!("{:.1} GB", bytes / 1e9)
+    }
 }
 
 /// A duration with as many digits as anyone reads.

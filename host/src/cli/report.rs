@@ -11,6 +11,7 @@ use owo_colors::OwoColorize;
 use serde::Serialize;
 use whimbrel::config::ConfigError;
 use whimbrel::driver::DriverError;
+use whimbrel::driver::backup::BackupError;
 use whimbrel::engine::{Cause, RunFailure};
 use whimbrel::migration::{MigrationError, PrepareError};
 use whimbrel::plan::PlanError;
@@ -54,6 +55,15 @@ pub(crate) enum Showing {
     Lines,
     /// By events on stdout.
     Events,
+}
+
+/// What someone answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    /// There is no terminal to ask on.
+    NobodyThere,
 }
 
 /// The program's voice: results go to stdout, everything else to stderr.
@@ -150,6 +160,24 @@ impl Report {
         }
     }
 
+    /// Asks a question that is answered with yes or no, where someone is there to answer.
+    pub(crate) fn ask(&self, question: &str) -> Answer {
+        let stdin = std::io::stdin();
+        if !stdin.is_terminal() {
+            return Answer::NobodyThere;
+        }
+        let mut err = anstream::stderr().lock();
+        err.write_all(format!("{question} [y/N] ").as_bytes()).ok();
+        err.flush().ok();
+        let mut answer = String::new();
+        // Whoever cannot be understood has not said yes.
+        stdin.read_line(&mut answer).ok();
+        match answer.trim().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Answer::Yes,
+            _ => Answer::No,
+        }
+    }
+
     /// Ends the process: prints the failure, if any, and says how it went.
     pub(crate) fn finish(&self, outcome: Result<Verdict, Failure>) -> ExitCode {
         match outcome {
@@ -235,7 +263,7 @@ fn exit_code(failure: &Failure) -> u8 {
         Failure::Config(ConfigError::Read { .. }) => FAILED,
         Failure::Config(_) => USAGE,
         Failure::Driver(error) => of_driver(error),
-        Failure::Run(failure) => of_run(failure),
+        Failure::Run(failure) | Failure::BackedUp { failure, .. } => of_run(failure),
         Failure::Sources(_)
         | Failure::Source(_)
         | Failure::Graph(_)
@@ -258,6 +286,10 @@ fn of_run(failure: &RunFailure) -> u8 {
         Cause::Prepare(PrepareError::Load { source, .. }) | Cause::Migration { source, .. } => {
             of_migration(source)
         }
+        Cause::Backup { source, .. } | Cause::Restore { source, .. } => match source.as_ref() {
+            BackupError::Database(error) => of_driver(error),
+            _ => FAILED,
+        },
         Cause::Database(error)
         | Cause::Record { source: error, .. }
         | Cause::Transaction { source: error, .. } => of_driver(error),

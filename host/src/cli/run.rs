@@ -67,6 +67,9 @@ struct Waiting {
     /// A word for the migrations, which they get as the parameter `tag`
     #[arg(long, value_name = "WORD")]
     tag: Option<String>,
+    /// Back the database up to this file first, which must not exist yet; `whimbrel restore` goes back to it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sql", "dry_run"])]
+    backup: Option<Utf8PathBuf>,
     /// How long to wait for another run to finish
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     lock_wait: Duration,
@@ -89,7 +92,7 @@ impl Waiting {
     }
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<jiff::SignedDuration>()
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())
@@ -180,6 +183,7 @@ fn run(
         parameters,
         transaction,
         pinning,
+        backup: waiting.backup.as_ref().map(|file| context.path(file)),
     };
     if waiting.dry_run {
         if let Some(path) = waiting.record.as_ref().filter(|path| path.exists()) {
@@ -215,16 +219,41 @@ fn run(
         Ok((outcome, engine.driver.location()))
     })?;
     progress.clear();
+    let backup = match &waiting.backup {
+        None => Backup::NotAsked,
+        Some(file) if progress.has_backup() => Backup::Made(context.way_back(file)),
+        Some(_) => Backup::NotMade,
+    };
     match outcome {
         Ok(done) => {
-            finish(report, &done, &location);
+            finish(report, &done, &location, &backup);
             Ok(Verdict::Done)
         }
         Err(failure) => {
             if report.format() == Format::Json {
-                report.json(&Ended::failed(&failure));
+                report.json(&Ended::failed(&failure, &backup));
             }
-            Err(failure.into())
+            Err(match backup {
+                Backup::Made(way_back) => Failure::BackedUp { failure, way_back },
+                Backup::NotAsked | Backup::NotMade => failure.into(),
+            })
+        }
+    }
+}
+
+/// What became of the backup that a run is to begin with.
+enum Backup {
+    NotAsked,
+    NotMade,
+    /// The command that goes back to it.
+    Made(String),
+}
+
+impl Backup {
+    fn way_back(&self) -> Option<&str> {
+        match self {
+            Self::Made(way_back) => Some(way_back),
+            Self::NotAsked | Self::NotMade => None,
         }
     }
 }
@@ -273,33 +302,48 @@ enum Ended<'a> {
     RunFinished {
         #[serde(flatten)]
         report: &'a RunReport,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        way_back: Option<&'a str>,
     },
     RunFailed {
         error: String,
         state: String,
         done: usize,
         planned: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        way_back: Option<&'a str>,
     },
 }
 
-impl Ended<'_> {
-    fn failed(failure: &RunFailure) -> Self {
+impl<'a> Ended<'a> {
+    fn failed(failure: &RunFailure, backup: &'a Backup) -> Self {
         Self::RunFailed {
             error: failure.cause.to_string(),
             state: failure.state(),
             done: failure.done.len(),
             planned: failure.planned,
+            way_back: backup.way_back(),
         }
     }
 }
 
-fn finish(report: Report, done: &RunReport, location: &str) {
+fn finish(report: Report, done: &RunReport, location: &str, backup: &Backup) {
+    let way_back = backup.way_back();
     if report.format() == Format::Json {
-        return report.json(&Ended::RunFinished { report: done });
+        return report.json(&Ended::RunFinished {
+            report: done,
+            way_back,
+        });
     }
     let at = dry_run::at(&done.heads);
     if done.steps.is_empty() {
-        return report.message(format_args!("Nothing to do: {location} is at {at}."));
+        let no_backup = match backup {
+            Backup::NotMade => "; no backup was made",
+            Backup::NotAsked | Backup::Made(_) => "",
+        };
+        return report.message(format_args!(
+            "Nothing to do: {location} is at {at}{no_backup}."
+        ));
     }
     let statements = done.steps.iter().map(|step| step.work.statements).sum();
     let rows = done.steps.iter().map(|step| step.work.rows).sum();
@@ -314,10 +358,16 @@ fn finish(report: Report, done: &RunReport, location: &str) {
         count(rows, "row"),
         human(done.duration)
     ));
+    if let Some(way_back) = way_back {
+        report.message(format_args!("{WAY_BACK} {way_back}"));
+    }
 }
 
+/// What stands before the command that goes back to a backup.
+pub(super) const WAY_BACK: &str = "To go back to the backup:";
+
 /// Stops the run at the first Ctrl-C, and the process at the second.
-fn stop_on_signal(report: Report, cancel: Cancel) -> Result<(), Failure> {
+pub(super) fn stop_on_signal(report: Report, cancel: Cancel) -> Result<(), Failure> {
     ctrlc::set_handler(move || {
         if cancel.is_requested() {
             report::abort();

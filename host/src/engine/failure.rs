@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::driver::backup::BackupError;
 use crate::driver::{DriverError, Holder};
 use crate::event::StepReport;
 use crate::history::Outcome;
@@ -46,6 +47,8 @@ pub enum Aftermath {
     DryRun,
     /// The server went down, and could not be asked which of the steps from this one on it has kept.
     UnknownFrom(RevisionId),
+    /// The connection broke while a restore was committed, and whether it took effect is not known.
+    UnknownRestore,
 }
 
 /// What made a run fail.
@@ -126,6 +129,32 @@ pub enum Cause {
         /// Why.
         #[source]
         source: DriverError,
+    },
+    /// The backup before the run could not be made.
+    #[error("the database could not be backed up to {file}, and the run did not start")]
+    Backup {
+        /// The file that was to be written.
+        file: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: Box<BackupError>,
+    },
+    /// A backup could not be restored.
+    #[error("{file} could not be restored")]
+    Restore {
+        /// The backup's file.
+        file: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: Box<BackupError>,
+    },
+    /// A backup is one of something else.
+    #[error("{file} is not a backup of a database of this project: {reason}")]
+    ForeignBackup {
+        /// The backup's file.
+        file: Utf8PathBuf,
+        /// How that is known.
+        reason: String,
     },
     /// The user asked to stop.
     #[error("cancelled")]
@@ -217,6 +246,9 @@ impl RunFailure {
         if self.planned == 0 && self.aftermath == Aftermath::Untouched {
             return "Nothing was changed.".to_owned();
         }
+        if self.aftermath == Aftermath::UnknownRestore {
+            return format!("{}.", self.aftermath);
+        }
         format!(
             "{} of {} applied; {}.",
             self.done.len(),
@@ -249,6 +281,9 @@ impl fmt::Display for Aftermath {
             Self::UnknownFrom(id) => write!(
                 f,
                 "whether {id} and what followed it was kept is not known, since the server cannot be asked"
+            ),
+            Self::UnknownRestore => f.write_str(
+                "The connection broke before the answer to COMMIT came: the database is as it was, or as the backup is",
             ),
         }
     }

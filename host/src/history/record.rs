@@ -83,6 +83,27 @@ pub struct Attempt {
 impl History {
     /// Writes an attempt; touches one row.
     pub fn record(&self, attempt: &Attempt) -> Statement {
+        self.insert_row([
+            Value::from(attempt.run.to_string()),
+            Value::from(attempt.revision.as_str()),
+            Value::from(attempt.action),
+            Value::from(attempt.outcome.as_str()),
+            Value::from(attempt.fingerprint.content.as_str()),
+            Value::from(attempt.fingerprint.source.clone()),
+            Value::from(attempt.fingerprint.parameters.clone()),
+            Value::from(attempt.started.to_string()),
+            Value::from(number(attempt.duration.as_micros())),
+            Value::from(number(attempt.work.statements.into())),
+            Value::from(number(attempt.work.rows.into())),
+            Value::from(attempt.performed_by.as_str()),
+            Value::from(env!("CARGO_PKG_VERSION")),
+            Value::from(attempt.error.clone()),
+            Value::from(attempt.tally.map(|tally| tally.to_string())),
+        ])
+    }
+
+    /// Writes a row, whose values come in the order of the columns.
+    pub(super) fn insert_row(&self, values: [Value; 15]) -> Statement {
         Statement::new(
             format!(
                 "INSERT INTO {} (run, revision, action, outcome, digest, source_digest, parameters_digest, started_at, \
@@ -90,23 +111,7 @@ impl History {
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
                 self.ledger
             ),
-            [
-                Value::from(attempt.run.to_string()),
-                Value::from(attempt.revision.as_str()),
-                Value::from(attempt.action),
-                Value::from(attempt.outcome.as_str()),
-                Value::from(attempt.fingerprint.content.as_str()),
-                Value::from(attempt.fingerprint.source.clone()),
-                Value::from(attempt.fingerprint.parameters.clone()),
-                Value::from(attempt.started.to_string()),
-                Value::from(number(attempt.duration.as_micros())),
-                Value::from(number(attempt.work.statements.into())),
-                Value::from(number(attempt.work.rows.into())),
-                Value::from(attempt.performed_by.as_str()),
-                Value::from(env!("CARGO_PKG_VERSION")),
-                Value::from(attempt.error.clone()),
-                Value::from(attempt.tally.map(|tally| tally.to_string())),
-            ],
+            values,
         )
     }
 
@@ -134,6 +139,6 @@ impl History {
 }
 
 /// Counts beyond what a database's integer holds are as good as the largest one.
-fn number(count: u128) -> i64 {
+pub(super) fn number(count: u128) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

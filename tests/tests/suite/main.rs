@@ -6,6 +6,7 @@
 )]
 
 mod alembic;
+mod backups;
 mod build_rust;
 mod cli;
 mod engine;

@@ -1,6 +1,7 @@
 //! A session: one connection, its transaction and its statements.
 
 mod commit;
+mod copying;
 mod cursors;
 mod locks;
 mod opening;
