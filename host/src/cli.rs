@@ -20,6 +20,7 @@ mod init;
 mod merge;
 mod plan;
 mod progress;
+mod repair;
 mod report;
 mod revision;
 mod run;
@@ -56,6 +57,7 @@ enum Command {
     Upgrade(run::UpgradeArgs),
     Downgrade(run::DowngradeArgs),
     Stamp(stamp::Args),
+    Repair(repair::Args),
     Plan(plan::Args),
     Current(current::Args),
     History(history::Args),
@@ -80,6 +82,7 @@ impl Command {
             Self::Upgrade(args) => run::upgrade(args, context),
             Self::Downgrade(args) => run::downgrade(args, context),
             Self::Stamp(args) => stamp::run(&args, context),
+            Self::Repair(args) => repair::run(&args, context),
             Self::Plan(args) => plan::run(&args, context),
             Self::Current(args) => current::run(&args, context),
             Self::History(args) => history::run(&args, context),

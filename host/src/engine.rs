@@ -8,7 +8,9 @@
 mod call;
 mod failure;
 mod lock;
+mod problem;
 mod read_ahead;
+mod repair;
 mod script;
 mod stamp;
 mod step;
@@ -21,13 +23,15 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 pub use failure::{Aftermath, Cause, Inconsistency, RunFailure};
+pub use problem::{Problem, Remedy, RepairError};
 pub(crate) use read_ahead::ReadAhead;
+pub use repair::Repaired;
 pub use stamp::Stamping;
 
 use crate::driver::{Dialect, Driver, Holder, RunLock, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
-use crate::graph::Graph;
-use crate::history::{Attempt, Entry, Glance, History, Outcome, State, Tally};
+use crate::graph::{Graph, Selection};
+use crate::history::{Attempt, Entry, Glance, History, LastEntry, Outcome, State, Tally};
 use crate::migration::{Cancel, Fingerprint, Library, MigrationError, PrepareError, Work};
 use crate::plan::{self, Plan, PlanError};
 use crate::revision::{Direction, RevisionId};
@@ -275,24 +279,30 @@ impl Engine {
     /// When an applied revision's code cannot be read, or the version table names a revision that no file has.
     pub fn inconsistencies(&self, state: &State) -> Result<Vec<Inconsistency>, Cause> {
         let applied = plan::Applied::from_rows(&self.graph, &state.rows)?;
+        self.inconsistencies_with(state, applied.selection())
+    }
+
+    /// [`Engine::inconsistencies`], where it is known what is applied.
+    fn inconsistencies_with(
+        &self,
+        state: &State,
+        applied: &Selection,
+    ) -> Result<Vec<Inconsistency>, Cause> {
         let mut found = Vec::new();
-        for revision in self
-            .graph
-            .positions()
-            .map(|at| (at, self.graph.revision(at)))
-        {
-            let (position, revision) = revision;
+        // Also of a revision whose file is gone, a part may be in effect.
+        let gone = state.last.iter().filter_map(|(id, last)| {
+            let is_gone = last.outcome.is_unfinished() && self.graph.get(id).is_none();
+            is_gone.then(|| RevisionId::new(id).ok().map(|id| unfinished(&id, last)))?
+        });
+        found.extend(gone);
+        for position in self.graph.positions() {
+            let revision = self.graph.revision(position);
             let Some(last) = state.last.get(revision.id.as_str()) else {
                 continue;
             };
             if last.outcome.is_unfinished() {
-                found.push(Inconsistency::Unfinished {
-                    revision: revision.id.clone(),
-                    action: last.action.clone(),
-                    outcome: last.outcome,
-                    started: last.started,
-                });
-            } else if applied.selection().contains(position) && last.action != "downgrade" {
+                found.push(unfinished(&revision.id, last));
+            } else if applied.contains(position) && last.is_applied() {
                 let actual = self
                     .library
                     .content_digest(&revision.id)
@@ -367,6 +377,15 @@ impl Run {
             performed_by: self.performed_by.clone(),
             tally: None,
         }
+    }
+}
+
+fn unfinished(revision: &RevisionId, last: &LastEntry) -> Inconsistency {
+    Inconsistency::Unfinished {
+        revision: revision.clone(),
+        action: last.action.clone(),
+        outcome: last.outcome,
+        started: last.started,
     }
 }
 

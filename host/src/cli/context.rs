@@ -35,6 +35,24 @@ impl Context {
         &self.global.directory
     }
 
+    /// The program with the flags that say which project and which database, as a command to run again. A URL is left
+    /// out, since it may have a password in it.
+    pub(crate) fn program(&self) -> String {
+        let mut program = "whimbrel".to_owned();
+        if self.global.directory != "." {
+            program.push_str(&format!(" -C {}", self.global.directory));
+        }
+        if let Some(config) = &self.global.config {
+            program.push_str(&format!(" --config {config}"));
+        }
+        match &self.global.database {
+            Some(url) if url.contains("://") => program.push_str(" --database URL"),
+            Some(database) => program.push_str(&format!(" --database {database}")),
+            None => {}
+        }
+        program
+    }
+
     /// The settings of the project here.
     pub(crate) fn config(&self) -> Result<Config, Failure> {
         let root = Root::find(self.directory(), self.global.config.as_deref())?;

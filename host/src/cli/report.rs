@@ -143,6 +143,24 @@ impl Report {
         }
     }
 
+    /// Whether there is somebody to be asked.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.format == Format::Text
+            && self.verbosity >= Verbosity::Normal
+            && std::io::stdin().is_terminal()
+            && std::io::stderr().is_terminal()
+    }
+
+    /// The answer to a question; none where it is empty, or the input has ended.
+    pub(crate) fn ask(&self, question: impl Display) -> Option<String> {
+        let mut err = anstream::stderr().lock();
+        write!(err, "{question}").and_then(|()| err.flush()).ok()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        let answer = answer.trim();
+        (!answer.is_empty()).then(|| answer.to_owned())
+    }
+
     /// A message about what is going on.
     pub(crate) fn message(&self, message: impl Display) {
         if self.verbosity >= Verbosity::Normal {

@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use super::RepairError;
 use crate::driver::{DriverError, Holder};
 use crate::event::StepReport;
 use crate::history::Outcome;
@@ -61,6 +62,9 @@ pub enum Cause {
         /// The revision.
         revision: RevisionId,
     },
+    /// What was asked for repairs nothing.
+    #[error(transparent)]
+    Repair(RepairError),
     /// A migration's code is not ready to run.
     #[error(transparent)]
     Prepare(PrepareError),

@@ -15,7 +15,7 @@ pub struct Entry {
     pub run: String,
     /// The revision.
     pub revision: String,
-    /// `upgrade`, `downgrade` or `stamp`.
+    /// `upgrade`, `downgrade`, `stamp` or `repair`.
     pub action: String,
     /// What became of it; none where a later version has written what this one does not know.
     pub outcome: Option<Outcome>,

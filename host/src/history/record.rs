@@ -23,6 +23,8 @@ pub enum Outcome {
     Started,
     /// A migration without a transaction failed after it had begun: a part of it may be in effect.
     Partial,
+    /// Nothing of it is in effect any more, as whoever stamped or repaired the database has said.
+    Undone,
 }
 
 impl Outcome {
@@ -33,6 +35,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Started => "started",
             Self::Partial => "partial",
+            Self::Undone => "undone",
         }
     }
 
@@ -46,8 +49,14 @@ impl FromStr for Outcome {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Done, Self::Failed, Self::Started, Self::Partial]
-            .into_iter()
+        let all = [
+            Self::Done,
+            Self::Failed,
+            Self::Started,
+            Self::Partial,
+            Self::Undone,
+        ];
+        all.into_iter()
             .find(|outcome| outcome.as_str() == text)
             .ok_or(())
     }
@@ -60,7 +69,7 @@ pub struct Attempt {
     pub run: Uuid,
     /// The revision.
     pub revision: RevisionId,
-    /// `upgrade`, `downgrade` or `stamp`.
+    /// `upgrade`, `downgrade`, `stamp` or `repair`.
     pub action: &'static str,
     /// What its code was.
     pub fingerprint: Fingerprint,

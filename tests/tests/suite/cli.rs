@@ -30,6 +30,7 @@ transcripts! {
     log
     pictures
     project
+    repair
     settings
     sources
     targets

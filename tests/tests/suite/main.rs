@@ -14,6 +14,7 @@ mod faults;
 mod guests;
 mod postgres_driver;
 mod readme;
+mod repair;
 mod scripts;
 mod settled;
 mod sqlite_driver;
