@@ -17,6 +17,7 @@ mod graph;
 mod heads;
 mod history;
 mod init;
+mod list_templates;
 mod merge;
 mod plan;
 mod progress;
@@ -51,6 +52,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
+    ListTemplates(list_templates::Args),
     Revision(revision::Args),
     Merge(merge::Args),
     Build(build::Args),
@@ -76,6 +78,7 @@ impl Command {
     fn run(self, context: &Context) -> Result<Verdict, Failure> {
         match self {
             Self::Init(args) => init::run(&args, context),
+            Self::ListTemplates(_) => Ok(list_templates::run(context)),
             Self::Revision(args) => revision::run(args, context),
             Self::Merge(args) => merge::run(args, context),
             Self::Build(args) => build::run(&args, context),

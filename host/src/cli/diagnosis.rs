@@ -236,6 +236,9 @@ fn config_hint(error: &ConfigError) -> Option<String> {
             "run `whimbrel init` to make a project here, or say where it is with -C or --config"
                 .to_owned(),
         ),
+        ConfigError::NoDatabase { known, .. } if !known.is_empty() => {
+            Some(format!("it has {}, for --database", known.join(", ")))
+        }
         ConfigError::UnknownDatabase {
             name,
             known,

@@ -10,9 +10,10 @@ use super::failure::Failure;
 use super::progress::count;
 use super::report::{Format, Report, Verdict};
 
-/// Show what is wrong with what the database says of itself, and settle it by your word; the schema is never touched
+/// Show what is wrong with the version table and the ledger, and settle it
 ///
-/// On a terminal it asks; elsewhere it lists the commands and exits with 3 if anything is wrong.
+/// It never touches the schema. On a terminal it asks; elsewhere it lists the commands, and exits with 3 if anything is
+/// wrong.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The revision that it is about, or the start of its id [default: everything]
