@@ -89,6 +89,16 @@ struct Run {
     now: Timestamp,
     performed_by: String,
     dialect: Dialect,
+    medium: Medium,
+}
+
+/// Where a run is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Medium {
+    /// To a database, now.
+    Database,
+    /// To a script, which is run at another time.
+    Script,
 }
 
 /// How far a run has come: what a failure must tell.
@@ -354,6 +364,17 @@ impl Run {
             now: Timestamp::now(),
             performed_by: performed_by(),
             dialect,
+            medium: Medium::Database,
+        }
+    }
+
+    /// One that is written down instead of run.
+    fn scripted(dialect: Dialect) -> Self {
+        let run = Self::new(dialect);
+        Self {
+            performed_by: format!("{} by script", run.performed_by),
+            medium: Medium::Script,
+            ..run
         }
     }
 
@@ -369,7 +390,10 @@ impl Run {
             revision: revision.clone(),
             action,
             fingerprint,
-            started: Timestamp::now(),
+            started: match self.medium {
+                Medium::Database => Some(Timestamp::now()),
+                Medium::Script => None,
+            },
             duration: Duration::ZERO,
             work: Work::default(),
             outcome: Outcome::Done,

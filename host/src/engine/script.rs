@@ -24,6 +24,20 @@ CREATE TEMP TABLE whimbrel_assertion (
     touched integer CONSTRAINT \"the database is where the script starts\" CHECK (touched = 1)
 );";
 
+/// Foreign keys are not enforced while a migration runs, and are checked in the end, as in a run. A run knows which
+/// tables were written; a script has to look at all. Rows that referred to none before do not count.
+const SQLITE_VIOLATIONS: &str = "CREATE TEMP TABLE whimbrel_violation (child text, number_of_row integer, parent text, count integer);
+CREATE TEMP TABLE whimbrel_foreign_keys (
+    violated integer CONSTRAINT \"every row refers to one that exists\" CHECK (violated = 0)
+);";
+const SQLITE_BEFORE: &str = "DELETE FROM temp.whimbrel_violation;
+INSERT INTO temp.whimbrel_violation SELECT \"table\", rowid, parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2, 3;";
+const SQLITE_AFTER: &str = "INSERT INTO temp.whimbrel_foreign_keys SELECT count(*)
+FROM (SELECT \"table\" AS child, rowid AS number_of_row, parent, count(*) AS count FROM pragma_foreign_key_check GROUP BY 1, 2, 3) AS now
+LEFT JOIN temp.whimbrel_violation AS was
+ON was.child = now.child AND was.number_of_row IS now.number_of_row AND was.parent = now.parent
+WHERE now.count > coalesce(was.count, 0);";
+
 impl Engine {
     /// The script, for `psql` or `sqlite3`, of a run from `from` (base, where none is given) to `target`. The database is
     /// not asked; a script that meets another one than it was written for stops before it changes anything of a step.
@@ -55,7 +69,8 @@ impl Engine {
         let script = self.start_script();
         let written = async {
             let state = self.assumed(from)?;
-            let (_, statements) = self.stamp_from(&state, targets, stamping)?;
+            let run = Run::scripted(self.driver.dialect());
+            let (_, statements) = self.stamp_from(&run, &state, targets, stamping)?;
             let mut session = self.recording(&script);
             session.begin().await?;
             session
@@ -130,12 +145,17 @@ impl Engine {
             tally: self.assumed_tally(&plan).map_err(untouched)?,
             ..Progress::default()
         };
-        let run = Run::new(self.driver.dialect());
+        let run = Run::scripted(self.driver.dialect());
         let mut session = self.recording(script);
+        if run.dialect == Dialect::Sqlite {
+            script.line(SQLITE_VIOLATIONS);
+        }
         for step in &plan.steps {
             script.line(&format!("\n-- {}", self.headline(step)));
             let written;
-            (session, written) = self.write_step(&run, step, &mut progress, session).await;
+            (session, written) = self
+                .write_step(&run, step, &mut progress, session, script)
+                .await;
             written.map_err(untouched)?;
         }
         Ok(())
@@ -197,6 +217,7 @@ impl Engine {
         step: &Step,
         progress: &mut Progress,
         mut session: Lent,
+        script: &Script,
     ) -> (Lent, Result<(), Cause>) {
         let ready = match self.ready(run, step, progress, &NoLock) {
             Ok(mut ready) => {
@@ -211,7 +232,6 @@ impl Engine {
         };
         let after = tally_after(progress.tally, step, recorded, &ready.fingerprint.content);
         let mut attempt = run.attempt(&step.revision, action(step), ready.fingerprint.clone());
-        attempt.performed_by.push_str(" by script");
         attempt.tally = Some(after);
         let transaction = |source: DriverError| Cause::Record {
             step: Box::new(step.clone()),
@@ -230,8 +250,16 @@ impl Engine {
         if let Err(cause) = begun {
             return (session, Err(cause));
         }
+        let checks_references =
+            (run.dialect, ready.transactional) == (Dialect::Sqlite, Transactional::Yes);
+        if checks_references {
+            script.line(SQLITE_BEFORE);
+        }
         let result;
         (session, result) = lend(&ready, session).await;
+        if checks_references {
+            script.line(SQLITE_AFTER);
+        }
         match result {
             Ok(work) => attempt.work = work,
             Err(source) => return (session, Err(super::step::failed(step, source))),

@@ -49,7 +49,8 @@ impl Engine {
         let mut session = self.session().await?;
         self.history.ensure(&mut *session).await?;
         let state = self.history.read(&mut *session).await?;
-        let (rows, mut statements) = self.stamp_from(&state, targets, stamping)?;
+        let (rows, mut statements) =
+            self.stamp_from(&Run::new(self.driver.dialect()), &state, targets, stamping)?;
         statements.extend(lock.fence());
         session.begin().await?;
         session
@@ -62,6 +63,7 @@ impl Engine {
     /// The rows after a stamp, and what writes them and says so.
     pub(super) fn stamp_from(
         &self,
+        run: &Run,
         state: &State,
         targets: &[Target],
         stamping: Stamping,
@@ -74,7 +76,7 @@ impl Engine {
         let line = self
             .line(targets, stamping)
             .map_err(plan::PlanError::from)?;
-        let statements = self.stamp_statements(state, &line, &rows)?;
+        let statements = self.stamp_statements(run, state, &line, &rows)?;
         Ok((rows, statements))
     }
 
@@ -99,6 +101,7 @@ impl Engine {
 
     fn stamp_statements(
         &self,
+        run: &Run,
         state: &State,
         line: &Selection,
         rows: &[RevisionId],
@@ -107,7 +110,6 @@ impl Engine {
         if !unfinished.is_empty() {
             return Err(Cause::Inconsistent(unfinished));
         }
-        let run = Run::new(self.driver.dialect());
         let applied = Applied::from_rows(&self.graph, rows)?;
         let mut statements = self.history.replace_versions(&state.rows, rows);
         let mut tally = Tally::default();

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{History, Tally};
-use crate::driver::{Statement, Value};
+use crate::driver::{Dialect, Statement, Value};
 use crate::migration::{Fingerprint, Work};
 use crate::revision::RevisionId;
 
@@ -73,8 +73,8 @@ pub struct Attempt {
     pub action: &'static str,
     /// What its code was.
     pub fingerprint: Fingerprint,
-    /// When it started.
-    pub started: Timestamp,
+    /// When it started; none in a script, which says when it runs.
+    pub started: Option<Timestamp>,
     /// How long it took.
     pub duration: Duration,
     /// What it did.
@@ -92,30 +92,39 @@ pub struct Attempt {
 impl History {
     /// Writes an attempt; touches one row.
     pub fn record(&self, attempt: &Attempt) -> Statement {
+        let mut params = vec![
+            Value::from(attempt.run.to_string()),
+            Value::from(attempt.revision.as_str()),
+            Value::from(attempt.action),
+            Value::from(attempt.outcome.as_str()),
+            Value::from(attempt.fingerprint.content.as_str()),
+            Value::from(attempt.fingerprint.source.clone()),
+            Value::from(attempt.fingerprint.parameters.clone()),
+            Value::from(number(attempt.duration.as_micros())),
+            Value::from(number(attempt.work.statements.into())),
+            Value::from(number(attempt.work.rows.into())),
+            Value::from(attempt.performed_by.as_str()),
+            Value::from(env!("CARGO_PKG_VERSION")),
+            Value::from(attempt.error.clone()),
+            Value::from(attempt.tally.map(|tally| tally.to_string())),
+        ];
+        let started = match (attempt.started, self.dialect) {
+            (Some(started), _) => {
+                params.push(Value::from(started.to_string()));
+                "$15"
+            }
+            // When its transaction began.
+            (None, Dialect::Postgresql) => "now()",
+            (None, Dialect::Sqlite) => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
+        };
         Statement::new(
             format!(
-                "INSERT INTO {} (run, revision, action, outcome, digest, source_digest, parameters_digest, started_at, \
-                 duration_us, statements, rows_touched, performed_by, whimbrel, error, tally) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                "INSERT INTO {} (run, revision, action, outcome, digest, source_digest, parameters_digest, \
+                 duration_us, statements, rows_touched, performed_by, whimbrel, error, tally, started_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, {started})",
                 self.ledger
             ),
-            [
-                Value::from(attempt.run.to_string()),
-                Value::from(attempt.revision.as_str()),
-                Value::from(attempt.action),
-                Value::from(attempt.outcome.as_str()),
-                Value::from(attempt.fingerprint.content.as_str()),
-                Value::from(attempt.fingerprint.source.clone()),
-                Value::from(attempt.fingerprint.parameters.clone()),
-                Value::from(attempt.started.to_string()),
-                Value::from(number(attempt.duration.as_micros())),
-                Value::from(number(attempt.work.statements.into())),
-                Value::from(number(attempt.work.rows.into())),
-                Value::from(attempt.performed_by.as_str()),
-                Value::from(env!("CARGO_PKG_VERSION")),
-                Value::from(attempt.error.clone()),
-                Value::from(attempt.tally.map(|tally| tally.to_string())),
-            ],
+            params,
         )
     }
 
