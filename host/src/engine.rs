@@ -198,12 +198,13 @@ impl Engine {
             return Ok(plan.to);
         }
         let state = self.history.read(&mut *session).await.map_err(untouched)?;
-        let plan = self
-            .plan_from(&state, target, direction)
-            .map_err(untouched)?;
-        if plan.is_empty() {
-            return Ok(plan.to);
-        }
+        let plan = match self.plan_from(&state, target, direction) {
+            Ok(plan) if plan.is_empty() => return Ok(plan.to),
+            Ok(plan) => plan,
+            // Whoever has the lock knows whether another run is still at it.
+            Err(Cause::Inconsistent(found)) if found.iter().any(is_perhaps_under_way) => plan,
+            Err(cause) => return Err(untouched(cause)),
+        };
         self.prepare(&plan).map_err(untouched)?;
         self.locked(async |held| {
             let result = self
@@ -402,6 +403,17 @@ impl Run {
             tally: None,
         }
     }
+}
+
+/// Whether a run may be going on that takes this for its own.
+fn is_perhaps_under_way(found: &Inconsistency) -> bool {
+    matches!(
+        found,
+        Inconsistency::Unfinished {
+            outcome: Outcome::Started,
+            ..
+        }
+    )
 }
 
 fn unfinished(revision: &RevisionId, last: &LastEntry) -> Inconsistency {

@@ -63,6 +63,10 @@ fn endless(db: &Database) -> Project {
         Backend::Postgres(13) => "SELECT pg_sleep(3);",
         Backend::Postgres(_) => "SELECT pg_sleep(600);",
     };
+    slow_project(db, slow)
+}
+
+fn slow_project(db: &Database, slow: &str) -> Project {
     let project = Project::empty().on(db);
     project.write("whimbrel.toml", "");
     project.sql_migration("a", "", "CREATE TABLE t_a (n integer);", "DROP TABLE t_a;");
@@ -265,6 +269,23 @@ on_every_database! {
         let repaired = engine.repair(None, Remedy::Rows).await.unwrap();
         assert_eq!(repaired.rows, [] as [&str; 0]);
         assert_eq!(problems(&engine).await, []);
+    }
+
+    async fn a_migration_that_another_run_is_at_is_waited_for(db: Database) {
+        let slow = match db.backend() {
+            Backend::Sqlite => {
+                "CREATE TABLE t_s AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000000) \
+                 SELECT max(i) AS top FROM n;"
+            }
+            Backend::Postgres(_) => "SELECT pg_sleep(2);",
+        };
+        let project = slow_project(&db, slow);
+        let mut first = project.start(["upgrade", "head"]);
+        until_it_has_made("t_b", &db, &mut first).await;
+        let second = project.run(["upgrade", "head"]).succeeds();
+        assert!(second.stderr.contains("Nothing to do"), "{}", second.stderr);
+        first.wait().succeeds();
+        assert_eq!(ledger(&db).await, ["a upgrade done", "b upgrade done"]);
     }
 
     async fn a_migration_without_a_transaction_is_killed(db: Database) {
