@@ -26,6 +26,12 @@ pub(crate) struct RevisionView<'a> {
     is_merge_point: bool,
     /// Whether the version table has it; `null` where the database was not asked.
     is_current: Option<bool>,
+    /// Whether another revision depends on it.
+    #[serde(skip)]
+    is_depended_on: bool,
+    /// Where a branch point leads to.
+    #[serde(skip)]
+    leads_to: Vec<&'a str>,
 }
 
 /// The version table's rows, where the database was asked for them.
@@ -68,6 +74,15 @@ impl<'a> Views<'a> {
             is_branch_point: graph.is_branch_point(position),
             is_merge_point: graph.is_merge_point(position),
             is_current: self.rows.map(is_row),
+            is_depended_on: graph.needed_by(position).len() > graph.children(position).len(),
+            leads_to: match graph.is_branch_point(position) {
+                true => graph
+                    .children(position)
+                    .iter()
+                    .map(|&child| graph.revision(child).id.as_str())
+                    .collect(),
+                false => Vec::new(),
+            },
         }
     }
 }
@@ -77,7 +92,9 @@ impl RevisionView<'_> {
     fn marks(&self) -> String {
         let flags = [
             (self.is_current == Some(true), "current"),
-            (self.is_head, "head"),
+            (self.is_head && !self.is_depended_on, "head"),
+            // Alembic's word for a head that the version table has no row for once all is applied.
+            (self.is_head && self.is_depended_on, "effective head"),
             (self.is_branch_point, "branch point"),
             (self.is_merge_point, "merge point"),
         ];
@@ -105,7 +122,7 @@ impl RevisionView<'_> {
         )
     }
 
-    /// `1975 -> ae10 [label] (head), message`
+    /// `1975 -> ae10 [label] (head), message`; after the parents, in parentheses, what it depends on.
     fn step(&self) -> String {
         let parents = match self.revises {
             [] => "<base>".to_owned(),
@@ -114,6 +131,13 @@ impl RevisionView<'_> {
                 .map(RevisionId::as_str)
                 .collect::<Vec<_>>()
                 .join(", "),
+        };
+        let parents = match self.depends_on {
+            [] => parents,
+            needed => {
+                let needed: Vec<&str> = needed.iter().map(RevisionId::as_str).collect();
+                format!("{parents} ({})", needed.join(", "))
+            }
         };
         format!("{} -> {}", parents.dimmed(), self.short())
     }
@@ -153,6 +177,7 @@ impl RevisionView<'_> {
             ),
             ("Revises", revises),
             ("Depends on", ids(self.depends_on)),
+            ("Leads to", self.leads_to.join(", ")),
             ("Labels", self.labels.join(", ")),
             ("Message", self.message.to_owned()),
             ("Created", self.created.clone().unwrap_or_default()),

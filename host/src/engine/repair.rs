@@ -113,6 +113,8 @@ impl Engine {
             mut statements,
             said,
         } = self.remedied(&records, &problem, remedy)?;
+        // Another tool's database has no ledger yet.
+        self.history.ensure(&mut *session).await?;
         let run = Run::new(self.driver.dialect());
         let tally = self.tally_after_repair(&records, &said);
         statements.extend(said.into_iter().map(|said| {

@@ -26,6 +26,7 @@ transcripts! {
     graph
     heads
     json
+    labels
     lock_held
     log
     pictures

@@ -256,6 +256,16 @@ on_every_database! {
         in_order(&engine).await;
     }
 
+    async fn an_implied_row_of_another_tool_goes(db: Database) {
+        db.execute("CREATE TABLE whimbrel_version (version_num varchar(32) NOT NULL PRIMARY KEY);
+                    INSERT INTO whimbrel_version VALUES ('b'), ('a');").await;
+        let engine = engine(&db, three());
+        assert_eq!(engine.repair(Some("a"), Remedy::Forget).await.unwrap().rows, ["b"]);
+        assert_eq!(problems(&engine).await, []);
+        assert_eq!(up(&engine, "head").await.unwrap().steps.len(), 1);
+        in_order(&engine).await;
+    }
+
     async fn rows_that_something_else_changed_are_noticed(db: Database) {
         let engine = engine(&db, three());
         up(&engine, "head").await.unwrap();
