@@ -18,18 +18,20 @@ mod graph;
 mod heads;
 mod history;
 mod init;
+mod list_templates;
 mod merge;
 mod plan;
 mod progress;
+mod repair;
 mod report;
 mod restore;
 mod revision;
 mod run;
+mod same_command;
 mod show;
 mod snippet;
 mod stamp;
 mod view;
-mod way_back;
 
 use std::process::ExitCode;
 
@@ -53,6 +55,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Init(init::Args),
+    ListTemplates(list_templates::Args),
     Revision(revision::Args),
     Merge(merge::Args),
     Build(build::Args),
@@ -60,6 +63,7 @@ enum Command {
     Downgrade(run::DowngradeArgs),
     Restore(restore::Args),
     Stamp(stamp::Args),
+    Repair(repair::Args),
     Plan(plan::Args),
     Current(current::Args),
     History(history::Args),
@@ -78,6 +82,7 @@ impl Command {
     fn run(self, context: &Context) -> Result<Verdict, Failure> {
         match self {
             Self::Init(args) => init::run(&args, context),
+            Self::ListTemplates(_) => Ok(list_templates::run(context)),
             Self::Revision(args) => revision::run(args, context),
             Self::Merge(args) => merge::run(args, context),
             Self::Build(args) => build::run(&args, context),
@@ -85,6 +90,7 @@ impl Command {
             Self::Downgrade(args) => run::downgrade(args, context),
             Self::Restore(args) => restore::run(&args, context),
             Self::Stamp(args) => stamp::run(&args, context),
+            Self::Repair(args) => repair::run(&args, context),
             Self::Plan(args) => plan::run(&args, context),
             Self::Current(args) => current::run(&args, context),
             Self::History(args) => history::run(&args, context),

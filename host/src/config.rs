@@ -139,6 +139,7 @@ impl Config {
             Some(template) => self.in_project("database", template),
             None => Err(ConfigError::NoDatabase {
                 path: self.root.file().to_owned(),
+                known: self.file.names(),
             }),
         }
     }

@@ -10,7 +10,9 @@ mod call;
 mod dry_run;
 mod failure;
 mod lock;
+mod problem;
 mod read_ahead;
+mod repair;
 mod restore;
 mod script;
 mod stamp;
@@ -28,7 +30,9 @@ use uuid::Uuid;
 
 pub use dry_run::{DryRun, DryStep, TakenLock};
 pub use failure::{Aftermath, Cause, Inconsistency, RunFailure};
+pub use problem::{Problem, Remedy, RepairError};
 pub(crate) use read_ahead::ReadAhead;
+pub use repair::Repaired;
 pub use stamp::Stamping;
 use together::{End, Whole};
 
@@ -37,8 +41,8 @@ use crate::driver::rehearsal::Rehearsal;
 use crate::driver::tape::Tape;
 use crate::driver::{Dialect, Driver, Holder, RelationLock, RunLock, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
-use crate::graph::Graph;
-use crate::history::{Attempt, Entry, Glance, History, Outcome, State, Tally};
+use crate::graph::{Graph, Selection};
+use crate::history::{Attempt, Entry, Glance, History, LastEntry, Outcome, State, Tally};
 use crate::migration::{Cancel, Fingerprint, Library, MigrationError, PrepareError, Work};
 use crate::plan::{self, Plan, PlanError};
 use crate::revision::{Direction, RevisionId};
@@ -100,6 +104,16 @@ struct Run {
     now: Timestamp,
     performed_by: String,
     dialect: Dialect,
+    medium: Medium,
+}
+
+/// Where a run is written to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Medium {
+    /// To a database, now.
+    Database,
+    /// To a script, which is run at another time.
+    Script,
 }
 
 /// How far a run has come: what a failure must tell.
@@ -230,12 +244,13 @@ impl Engine {
             return Ok(plan);
         }
         let state = self.history.read(&mut *session).await.map_err(untouched)?;
-        let plan = self
-            .plan_from(&state, target, direction)
-            .map_err(untouched)?;
-        if plan.is_empty() {
-            return Ok(plan);
-        }
+        let plan = match self.plan_from(&state, target, direction) {
+            Ok(plan) if plan.is_empty() => return Ok(plan),
+            Ok(plan) => plan,
+            // Whoever has the lock knows whether another run is still at it.
+            Err(Cause::Inconsistent(found)) if found.iter().any(is_perhaps_under_way) => plan,
+            Err(cause) => return Err(untouched(cause)),
+        };
         self.end_of(&plan, purpose).map_err(untouched)?;
         if matches!(purpose, Purpose::Run) {
             self.check_backup_file().map_err(untouched)?;
@@ -368,24 +383,30 @@ impl Engine {
     /// When an applied revision's code cannot be read, or the version table names a revision that no file has.
     pub fn inconsistencies(&self, state: &State) -> Result<Vec<Inconsistency>, Cause> {
         let applied = plan::Applied::from_rows(&self.graph, &state.rows)?;
+        self.inconsistencies_with(state, applied.selection())
+    }
+
+    /// [`Engine::inconsistencies`], where it is known what is applied.
+    fn inconsistencies_with(
+        &self,
+        state: &State,
+        applied: &Selection,
+    ) -> Result<Vec<Inconsistency>, Cause> {
         let mut found = Vec::new();
-        for revision in self
-            .graph
-            .positions()
-            .map(|at| (at, self.graph.revision(at)))
-        {
-            let (position, revision) = revision;
+        // Also of a revision whose file is gone, a part may be in effect.
+        let gone = state.last.iter().filter_map(|(id, last)| {
+            let is_gone = last.outcome.is_unfinished() && self.graph.get(id).is_none();
+            is_gone.then(|| RevisionId::new(id).ok().map(|id| unfinished(&id, last)))?
+        });
+        found.extend(gone);
+        for position in self.graph.positions() {
+            let revision = self.graph.revision(position);
             let Some(last) = state.last.get(revision.id.as_str()) else {
                 continue;
             };
             if last.outcome.is_unfinished() {
-                found.push(Inconsistency::Unfinished {
-                    revision: revision.id.clone(),
-                    action: last.action.clone(),
-                    outcome: last.outcome,
-                    started: last.started,
-                });
-            } else if applied.selection().contains(position) && last.action != "downgrade" {
+                found.push(unfinished(&revision.id, last));
+            } else if applied.contains(position) && last.is_applied() {
                 let actual = self
                     .library
                     .content_digest(&revision.id)
@@ -437,6 +458,17 @@ impl Run {
             now: Timestamp::now(),
             performed_by: performed_by(),
             dialect,
+            medium: Medium::Database,
+        }
+    }
+
+    /// One that is written down instead of run.
+    fn scripted(dialect: Dialect) -> Self {
+        let run = Self::new(dialect);
+        Self {
+            performed_by: format!("{} by script", run.performed_by),
+            medium: Medium::Script,
+            ..run
         }
     }
 
@@ -452,7 +484,10 @@ impl Run {
             revision: revision.clone(),
             action,
             fingerprint,
-            started: Timestamp::now(),
+            started: match self.medium {
+                Medium::Database => Some(Timestamp::now()),
+                Medium::Script => None,
+            },
             duration: Duration::ZERO,
             work: Work::default(),
             outcome: Outcome::Done,
@@ -460,6 +495,26 @@ impl Run {
             performed_by: self.performed_by.clone(),
             tally: None,
         }
+    }
+}
+
+/// Whether a run may be going on that takes this for its own.
+fn is_perhaps_under_way(found: &Inconsistency) -> bool {
+    matches!(
+        found,
+        Inconsistency::Unfinished {
+            outcome: Outcome::Started,
+            ..
+        }
+    )
+}
+
+fn unfinished(revision: &RevisionId, last: &LastEntry) -> Inconsistency {
+    Inconsistency::Unfinished {
+        revision: revision.clone(),
+        action: last.action.clone(),
+        outcome: last.outcome,
+        started: last.started,
     }
 }
 

@@ -5,6 +5,7 @@
 //! parents alone; the order of application and the version table's rows follow both.
 
 mod error;
+mod labels;
 mod order;
 
 use std::collections::HashMap;

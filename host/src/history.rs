@@ -54,12 +54,19 @@ pub struct Glance {
 pub struct LastEntry {
     /// What became of it.
     pub outcome: Outcome,
-    /// Which way it went: `upgrade`, `downgrade` or `stamp`.
+    /// What was done: `upgrade`, `downgrade`, `stamp` or `repair`.
     pub action: String,
     /// The SHA-256 of what ran.
     pub digest: String,
     /// When it started, if it did not come to its end.
     pub started: Option<Timestamp>,
+}
+
+impl LastEntry {
+    /// Whether it says that the revision is applied.
+    pub fn is_applied(&self) -> bool {
+        self.outcome == Outcome::Done && self.action != "downgrade"
+    }
 }
 
 impl State {
@@ -70,7 +77,8 @@ impl State {
     ) -> BTreeMap<&'a str, &'a str> {
         let recorded = applied.into_iter().filter_map(|revision| {
             let last = self.last.get(revision.as_str())?;
-            (last.action != "downgrade").then_some((revision.as_str(), last.digest.as_str()))
+            last.is_applied()
+                .then_some((revision.as_str(), last.digest.as_str()))
         });
         recorded.collect()
     }
@@ -296,8 +304,12 @@ fn state(rows: Vec<Vec<Value>>) -> State {
         };
         let mut next = || text(values.next());
         let (outcome, revision, action, digest, started) = (next(), next(), next(), next(), next());
-        let Ok(outcome) = outcome.parse() else {
+        if outcome.is_empty() {
             applied.push(revision);
+            continue;
+        }
+        // A later version of Whimbrel may write what this one does not know.
+        let Ok(outcome) = outcome.parse() else {
             continue;
         };
         if last.get(&revision).is_some_and(|(later, _)| *later > id) {

@@ -133,6 +133,16 @@ impl Applied {
         &self.tips
     }
 
+    /// Rows that another row implies, so that they should not be there.
+    pub(crate) fn redundant(&self) -> &[RevisionId] {
+        &self.redundant
+    }
+
+    /// Whether an applied revision needs this one.
+    pub(crate) fn is_needed(&self, position: Position) -> bool {
+        self.needed[position.index()] > 0
+    }
+
     /// The applied revisions.
     pub fn selection(&self) -> &Selection {
         &self.selection
@@ -147,7 +157,8 @@ impl Applied {
             .collect()
     }
 
-    fn apply(&mut self, graph: &Graph, position: Position) -> Step {
+    /// Applies a revision whose needs are applied.
+    pub(crate) fn apply(&mut self, graph: &Graph, position: Position) -> Step {
         let mut removes = Vec::new();
         for &need in graph.needs(position) {
             if self.needed[need.index()] == 0 {
@@ -165,7 +176,8 @@ impl Applied {
         }
     }
 
-    fn revert(&mut self, graph: &Graph, position: Position) -> Step {
+    /// Reverts a revision that no applied one needs.
+    pub(crate) fn revert(&mut self, graph: &Graph, position: Position) -> Step {
         let mut adds = Vec::new();
         for &need in graph.needs(position) {
             self.needed[need.index()] -= 1;

@@ -8,7 +8,7 @@ mod sdk;
 mod template;
 
 pub use error::ScaffoldError;
-pub use init::init;
+pub use init::{ProjectTemplate, init};
 pub use name::{ID_LEN, new_id};
-pub use revision::{NewRevision, Template, create};
+pub use revision::{NewRevision, Template, create, sql_text};
 pub use sdk::unpack_sdk;

@@ -5,7 +5,7 @@ use owo_colors::OwoColorize;
 use super::context::Context;
 use super::failure::Failure;
 use super::report::{Format, Verdict};
-use super::view::{self, Detail, RevisionView};
+use super::view::{self, Detail, Views};
 
 /// Show the branch points, and where they lead
 #[derive(Debug, clap::Args)]
@@ -20,10 +20,11 @@ pub(crate) fn run(context: &Context) -> Result<Verdict, Failure> {
         view::print(report, graph, points, None, Detail::Short);
         return Ok(Verdict::Done);
     }
+    let views = Views::new(graph, None);
     for point in points {
-        report.line(RevisionView::new(graph, point, None).short());
+        report.line(views.of(point).short());
         for &child in graph.children(point) {
-            let child = RevisionView::new(graph, child, None).short();
+            let child = views.of(child).short();
             report.line(format_args!("    {} {child}", "->".dimmed()));
         }
     }

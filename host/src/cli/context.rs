@@ -12,7 +12,7 @@ use whimbrel::target::{Target, TargetError};
 use super::failure::Failure;
 use super::global::Global;
 use super::report::Report;
-use super::way_back;
+use super::same_command;
 
 /// The flags, and the way out.
 pub(crate) struct Context {
@@ -44,9 +44,14 @@ impl Context {
         }
     }
 
+    /// The program with the flags that say which project and which database, as a command to run again.
+    pub(crate) fn program(&self) -> String {
+        same_command::program(&self.global)
+    }
+
     /// The command that goes back to a backup of the database that the flags name.
     pub(crate) fn way_back(&self, file: &Utf8Path) -> String {
-        way_back::command(&self.global, file)
+        same_command::restore(&self.global, file)
     }
 
     /// The settings of the project here.

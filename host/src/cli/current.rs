@@ -1,9 +1,10 @@
 //! `whimbrel current`
 
 use whimbrel::graph::Position;
-use whimbrel::plan::PlanError;
+use whimbrel::plan::{Applied, PlanError};
+use whimbrel::project::RunOptions;
 
-use super::context::Context;
+use super::context::{Context, block_on};
 use super::failure::Failure;
 use super::report::Verdict;
 use super::view::{self, Detail};
@@ -17,31 +18,54 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
-    let (project, rows) = context.project_and_rows()?;
-    let graph = project.graph();
-    let positions: Vec<Position> = rows.iter().filter_map(|row| graph.position(row)).collect();
+    let config = context.config()?;
+    let (engine, rows) = block_on(async {
+        let connected = context.connect(&config, RunOptions::default()).await?;
+        let rows = connected.engine.state().await?.rows;
+        Ok((&connected.engine, rows))
+    })?;
+    let graph = &engine.graph;
+    let (known, unknown): (Vec<String>, Vec<String>) = rows
+        .into_iter()
+        .partition(|row| graph.position(row).is_some());
+    let applied = Applied::from_rows(graph, &known)?;
+    // As in Alembic, also the end of a branch that only a dependency of another one implies.
+    let is_end = |&at: &Position| {
+        let mut children = graph.children(at).iter();
+        !children.any(|&child| applied.selection().contains(child))
+    };
+    let ends: Vec<Position> = applied.selection().iter().filter(is_end).collect();
+    let names: Vec<String> = ends
+        .iter()
+        .map(|&at| graph.revision(at).id.to_string())
+        .collect();
+    if context.report.is_verbose() {
+        let place = engine.driver.location();
+        context
+            .report
+            .message(format_args!("Current revisions of {place}:"));
+    }
     view::print(
         &context.report,
         graph,
-        positions.iter().copied(),
-        Some(&rows),
+        ends.iter().copied(),
+        Some(&names),
         Detail::Short,
     );
-
-    let unknown: Vec<String> = rows
-        .iter()
-        .filter(|row| graph.position(row).is_none())
-        .cloned()
-        .collect();
     if !unknown.is_empty() {
         return Err(PlanError::UnknownApplied { unknown }.into());
     }
-    let is_at_heads = graph
-        .effective_heads()
+    let lacking: Vec<&str> = graph
+        .heads()
         .iter()
-        .all(|head| positions.contains(head));
-    if args.check_heads && !is_at_heads {
-        context.report.message("The database is not at all heads.");
+        .filter(|head| !applied.selection().contains(**head))
+        .map(|&head| graph.revision(head).id.as_str())
+        .collect();
+    if args.check_heads && !lacking.is_empty() {
+        context.report.message(format_args!(
+            "The database is not at all heads: it lacks {}.",
+            lacking.join(", ")
+        ));
         return Ok(Verdict::Found);
     }
     Ok(Verdict::Done)

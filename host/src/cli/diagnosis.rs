@@ -5,10 +5,11 @@ use std::error::Error;
 use whimbrel::config::ConfigError;
 use whimbrel::driver::backup::BackupError;
 use whimbrel::driver::{DatabaseError, DriverError};
-use whimbrel::engine::{Aftermath, Cause, Inconsistency, RunFailure};
+use whimbrel::engine::{Aftermath, Cause, Inconsistency, RepairError, RunFailure};
 use whimbrel::migration::{MigrationError, PrepareError};
 use whimbrel::plan::PlanError;
 use whimbrel::project::BuildFailure;
+use whimbrel::revision::RevisionId;
 use whimbrel::scaffold::ScaffoldError;
 use whimbrel::target::TargetError;
 
@@ -265,6 +266,9 @@ fn config_hint(error: &ConfigError) -> Option<String> {
             "run `whimbrel init` to make a project here, or say where it is with -C or --config"
                 .to_owned(),
         ),
+        ConfigError::NoDatabase { known, .. } if !known.is_empty() => {
+            Some(format!("it has {}, for --database", known.join(", ")))
+        }
         ConfigError::UnknownDatabase {
             name,
             known,
@@ -343,16 +347,24 @@ fn backup_hint(error: &BackupError) -> Option<String> {
 }
 
 fn run_hint(failure: &RunFailure) -> Option<String> {
+    if let Aftermath::Partial(revision) = &failure.aftermath {
+        return Some(unfinished_hint(revision));
+    }
     let text = match failure.cause.as_ref() {
         Cause::Plan(PlanError::Target(error)) => return target_hint(error),
-        Cause::Plan(PlanError::UnknownApplied { .. }) => {
-            "another version of the project was applied here; get its migrations, or say what is applied with \
-             `whimbrel stamp`"
+        Cause::Plan(PlanError::UnknownApplied { unknown }) => {
+            return unknown.first().map(|revision| {
+                format!(
+                    "another version of the project was applied here: get its migrations; where nothing of it is in \
+                     effect any more, run `whimbrel repair {revision} --forget`"
+                )
+            });
         }
         Cause::Plan(PlanError::NothingToRevert { .. }) => {
             "`whimbrel current` shows what is applied"
         }
-        Cause::Inconsistent(found) => inconsistency_hint(found),
+        Cause::Inconsistent(found) => return found.first().map(inconsistency_hint),
+        Cause::Repair(error) => repair_hint(error),
         Cause::Irreversible { .. } => {
             "add a `-- whimbrel:downgrade` section, or go back from a backup"
         }
@@ -383,9 +395,6 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
              file)"
         }
         Cause::Cancelled => "run the same command again to go on",
-        Cause::Migration { .. } if matches!(failure.aftermath, Aftermath::Partial(_)) => {
-            UNFINISHED_HINT
-        }
         Cause::Migration { source, .. }
             if matches!(
                 **source,
@@ -401,16 +410,32 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
 }
 
 /// After a migration without a transaction that did not come to its end.
-const UNFINISHED_HINT: &str = "see what it left behind (for example an invalid index), bring the schema in order, \
-                               then say what is applied with `whimbrel stamp`";
+fn unfinished_hint(revision: &RevisionId) -> String {
+    format!(
+        "see what it left behind (for example an invalid index), finish it or undo it by hand, then run `whimbrel repair \
+         {revision} --applied` or `whimbrel repair {revision} --not-applied`"
+    )
+}
 
-fn inconsistency_hint(found: &[Inconsistency]) -> &'static str {
-    let is_changed = |one: &Inconsistency| matches!(one, Inconsistency::Changed { .. });
-    if found.iter().any(is_changed) {
-        "an applied migration is history: restore it as it was, and put the change into a new revision \
-         (`whimbrel revision`); if the database has the change already, accept it with `whimbrel stamp` and what \
-         `whimbrel current` shows"
-    } else {
-        UNFINISHED_HINT
+fn inconsistency_hint(inconsistency: &Inconsistency) -> String {
+    match inconsistency {
+        Inconsistency::Changed { revision, .. } => format!(
+            "an applied migration is history: restore it as it was, and put the change into a new revision \
+             (`whimbrel revision`); if the database has the change already, accept it with `whimbrel repair {revision} \
+             --accept`"
+        ),
+        Inconsistency::Unfinished { revision, .. } => unfinished_hint(revision),
+    }
+}
+
+fn repair_hint(error: &RepairError) -> &'static str {
+    match error {
+        RepairError::NothingToRepair { .. } => "`whimbrel repair` lists what is wrong",
+        RepairError::Needs { .. } | RepairError::Needed { .. } => {
+            "`whimbrel current` shows what is applied; `whimbrel stamp` says what is"
+        }
+        RepairError::NotProved { .. } => {
+            "get its migration; or, if you know what is applied, say so with `whimbrel stamp --purge REVISION`"
+        }
     }
 }

@@ -5,9 +5,8 @@ use std::fmt::Display;
 use owo_colors::OwoColorize;
 use serde::Serialize;
 use whimbrel::config::Config;
-use whimbrel::engine::Engine;
+use whimbrel::engine::{Engine, Problem};
 use whimbrel::graph::{Graph, Position};
-use whimbrel::history::State;
 use whimbrel::plan::Applied;
 use whimbrel::project::{Project, RunOptions};
 use whimbrel::revision::RevisionId;
@@ -175,21 +174,26 @@ async fn check_database(
         }
         Err(error) => checks.fail("revisions", &error.into()),
     }
-    check_ledger(engine, &state, checks);
-    Ok(())
+    check_records(engine, checks).await
 }
 
-fn check_ledger(engine: &Engine, state: &State, checks: &mut Checks) {
-    let Ok(found) = engine.inconsistencies(state) else {
-        // The check of the revisions has said it.
-        return;
-    };
-    if found.is_empty() {
+async fn check_records(engine: &Engine, checks: &mut Checks) -> Result<(), Failure> {
+    let problems = engine.problems().await?;
+    if problems.is_empty() {
         checks.add("ledger", Status::Ok, "agrees with the migrations");
     }
-    for inconsistency in found {
-        checks.add("ledger", Status::Error, inconsistency);
+    for problem in problems {
+        let hint = "hint: `whimbrel repair` shows what can be done";
+        let (check, status) = match problem {
+            Problem::InvalidIndex { .. } => ("schema", Status::Warning),
+            Problem::Implied { .. } => ("ledger", Status::Warning),
+            // The check of the revisions has said it.
+            Problem::Missing { .. } => continue,
+            _ => ("ledger", Status::Error),
+        };
+        checks.add(check, status, format!("{problem}\n{hint}"));
     }
+    Ok(())
 }
 
 fn print(report: &Report, checks: &[Check]) {

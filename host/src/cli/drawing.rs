@@ -5,7 +5,7 @@ use renderdag::{Ancestor, GraphRowRenderer, Renderer};
 use whimbrel::graph::{Graph, Position};
 
 use super::report::Report;
-use super::view::{Detail, RevisionView, Rows};
+use super::view::{Detail, Rows, Views};
 
 /// Prints the given revisions, the newest first, with their edges at the left.
 pub(crate) fn print(report: &Report, graph: &Graph, newest_first: &[Position], rows: Rows<'_>) {
@@ -18,6 +18,7 @@ pub(crate) fn print(report: &Report, graph: &Graph, newest_first: &[Position], r
         .output()
         .with_min_row_height(1)
         .build_box_drawing();
+    let views = Views::new(graph, rows);
     for &position in newest_first {
         let is_current = rows.is_some_and(|rows| {
             let id = &graph.revision(position).id;
@@ -28,7 +29,7 @@ pub(crate) fn print(report: &Report, graph: &Graph, newest_first: &[Position], r
         } else {
             "○".to_owned()
         };
-        let text = RevisionView::new(graph, position, rows).text(detail);
+        let text = views.of(position).text(detail);
         let row = renderer.next_row(position, edges(graph, position, newest_first), node, text);
         report.line(row.trim_end_matches('\n'));
     }

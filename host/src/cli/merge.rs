@@ -3,7 +3,7 @@
 use super::context::Context;
 use super::failure::Failure;
 use super::report::Verdict;
-use super::revision::{New, resolve_each, write};
+use super::revision::{New, Output, resolve_each, write};
 
 /// Write a migration that joins branches
 #[derive(Debug, clap::Args)]
@@ -19,7 +19,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<Verdict, Failure> {
-    write(context, args.message, args.new, |graph| {
+    write(context, args.message, args.new, Output::Files, |graph| {
         let joined = resolve_each(graph, &args.revisions)?;
         match joined.as_slice() {
             [] | [_] => Err(Failure::Usage(

@@ -153,6 +153,24 @@ impl Report {
         }
     }
 
+    /// Whether there is somebody to be asked.
+    pub(crate) fn can_ask(&self) -> bool {
+        self.format == Format::Text
+            && self.verbosity >= Verbosity::Normal
+            && std::io::stdin().is_terminal()
+            && std::io::stderr().is_terminal()
+    }
+
+    /// The answer to a question; none where it is empty, or the input has ended.
+    pub(crate) fn ask(&self, question: impl Display) -> Option<String> {
+        let mut err = anstream::stderr().lock();
+        write!(err, "{question}").and_then(|()| err.flush()).ok()?;
+        let mut answer = String::new();
+        std::io::stdin().read_line(&mut answer).ok()?;
+        let answer = answer.trim();
+        (!answer.is_empty()).then(|| answer.to_owned())
+    }
+
     /// A message about what is going on.
     pub(crate) fn message(&self, message: impl Display) {
         if self.verbosity >= Verbosity::Normal {
@@ -161,18 +179,13 @@ impl Report {
     }
 
     /// Asks a question that is answered with yes or no, where someone is there to answer.
-    pub(crate) fn ask(&self, question: &str) -> Answer {
-        let stdin = std::io::stdin();
-        if !stdin.is_terminal() {
+    pub(crate) fn confirm(&self, question: &str) -> Answer {
+        if !self.can_ask() {
             return Answer::NobodyThere;
         }
-        let mut err = anstream::stderr().lock();
-        err.write_all(format!("{question} [y/N] ").as_bytes()).ok();
-        err.flush().ok();
-        let mut answer = String::new();
+        let answer = self.ask(format_args!("{question} [y/N] "));
         // Whoever cannot be understood has not said yes.
-        stdin.read_line(&mut answer).ok();
-        match answer.trim().to_ascii_lowercase().as_str() {
+        match answer.unwrap_or_default().to_ascii_lowercase().as_str() {
             "y" | "yes" => Answer::Yes,
             _ => Answer::No,
         }

@@ -63,7 +63,7 @@ fn confirm(report: Report, args: &Args, location: &str) -> Result<(), Failure> {
         "Everything in {location} is replaced by what the backup {} holds. Go on?",
         args.file
     );
-    match report.ask(&question) {
+    match report.confirm(&question) {
         Answer::Yes => Ok(()),
         Answer::No => Err(Failure::Usage(
             "not confirmed; nothing was changed".to_owned(),

@@ -25,8 +25,20 @@ pub(crate) struct Args {
     /// Its parents: revisions, `head`, `heads` (which merges them), `base` or `label@head` [default: the only head]
     #[arg(long, value_name = "REVISION")]
     head: Vec<String>,
+    /// Print the migration instead of writing a file
+    #[arg(long)]
+    sql: bool,
     #[command(flatten)]
     new: New,
+}
+
+/// Where a new migration goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Output {
+    /// Into a folder of migrations.
+    Files,
+    /// To stdout.
+    Stdout,
 }
 
 /// What `revision` and `merge` have in common.
@@ -68,12 +80,20 @@ struct Created<'a> {
 }
 
 pub(crate) fn run(args: Args, context: &Context) -> Result<Verdict, Failure> {
-    write(context, args.message, args.new, |graph| {
-        match args.head.as_slice() {
+    let output = match args.sql {
+        true => Output::Stdout,
+        false => Output::Files,
+    };
+    write(
+        context,
+        args.message,
+        args.new,
+        output,
+        |graph| match args.head.as_slice() {
             [] => only_head(graph),
             parents => resolve_each(graph, parents),
-        }
-    })
+        },
+    )
 }
 
 /// Writes a migration with the parents that `parents` finds, and says where.
@@ -81,6 +101,7 @@ pub(crate) fn write(
     context: &Context,
     message: String,
     new: New,
+    output: Output,
     parents: impl FnOnce(&Graph) -> Result<Vec<Position>, Failure>,
 ) -> Result<Verdict, Failure> {
     let (config, project) = context.project()?;
@@ -96,6 +117,15 @@ pub(crate) fn write(
     };
     let folder = new.path.clone();
     let revision = describe(message, &parents, new, graph)?;
+    if output == Output::Stdout {
+        if template != scaffold::Template::Sql {
+            return Err(Failure::Usage(
+                "a component is several files, which --sql cannot print".to_owned(),
+            ));
+        }
+        report.raw(&scaffold::sql_text(&revision));
+        return Ok(Verdict::Done);
+    }
     let folder = folder_of(&config, graph, &parents, folder)?;
     let path = scaffold::create(&config.root, &folder, &revision, template, &config.naming)?;
     match report.format() {

@@ -21,12 +21,17 @@ pub(crate) struct Args {
     /// Print the SQL instead of running it; the first revision may be `FROM:TO`
     #[arg(long)]
     sql: bool,
-    /// Accepted as Alembic does; a stamp runs no migration that could read it
+    /// Taken as in Alembic, and without effect: a stamp runs no migration that could read it
     #[arg(long, value_name = "WORD")]
     tag: Option<String>,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
+    if args.tag.is_some() {
+        context
+            .report
+            .message("warning: --tag has no effect: a stamp runs no migration that could read it");
+    }
     let config = context.config()?;
     let mut from: Option<Target> = None;
     let mut targets = Vec::new();

@@ -52,6 +52,8 @@ pub enum ConfigError {
     NoDatabase {
         /// The configuration file.
         path: Utf8PathBuf,
+        /// The names that the file has, for `--database`.
+        known: Vec<String>,
     },
     /// `--database` names what the file does not have.
     #[error("{path} has no [databases.{name}]")]

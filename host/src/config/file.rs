@@ -68,6 +68,11 @@ impl ConfigFile {
         })
     }
 
+    /// The names of the databases that the file names.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.databases.keys().cloned().collect()
+    }
+
     /// The address of a database that the file names; `path` is the file, for the error.
     pub(super) fn named(&self, name: &str, path: &Utf8Path) -> Result<&str, ConfigError> {
         match self.databases.get(name) {
@@ -75,7 +80,7 @@ impl ConfigFile {
             None => Err(ConfigError::UnknownDatabase {
                 path: path.to_owned(),
                 name: name.to_owned(),
-                known: self.databases.keys().cloned().collect(),
+                known: self.names(),
                 suggestion: nearest(name, self.databases.keys().map(String::as_str))
                     .map(str::to_owned),
             }),

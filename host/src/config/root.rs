@@ -59,6 +59,16 @@ impl Root {
         Self::open_with(folder, CONFIG_FILE.to_owned())
     }
 
+    /// A folder that is open already, as a project.
+    pub(crate) fn of(dir: Dir, folder: &Utf8Path) -> Self {
+        Self {
+            dir,
+            path: folder.to_owned(),
+            file: folder.join(CONFIG_FILE),
+            file_name: CONFIG_FILE.to_owned(),
+        }
+    }
+
     fn open_with(folder: &Utf8Path, file_name: String) -> Result<Self, ConfigError> {
         let folder = if folder.as_str().is_empty() {
             Utf8Path::new(".")

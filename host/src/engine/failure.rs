@@ -7,6 +7,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use super::RepairError;
 use crate::driver::backup::BackupError;
 use crate::driver::{DriverError, Holder};
 use crate::event::StepReport;
@@ -72,6 +73,9 @@ pub enum Cause {
     /// The plan is to be tried, but these run without a transaction and could not be rolled back.
     #[error("{} cannot be tried: without a transaction nothing can be rolled back", ids(.0))]
     Lasting(Vec<RevisionId>),
+    /// What was asked for repairs nothing.
+    #[error(transparent)]
+    Repair(RepairError),
     /// A migration's code is not ready to run.
     #[error(transparent)]
     Prepare(PrepareError),

@@ -30,6 +30,20 @@ const SQLITE_READING: &str = "CREATE TEMP TABLE whimbrel_reading (
     same integer CONSTRAINT \"the database has what the dry run read\" CHECK (same = 1)
 );";
 
+/// Foreign keys are not enforced while a migration runs, and are checked in the end, as in a run. A run knows which
+/// tables were written; a script has to look at all. Rows that referred to none before do not count.
+const SQLITE_VIOLATIONS: &str = "CREATE TEMP TABLE whimbrel_violation (child text, number_of_row integer, parent text, count integer);
+CREATE TEMP TABLE whimbrel_foreign_keys (
+    violated integer CONSTRAINT \"every row refers to one that exists\" CHECK (violated = 0)
+);";
+const SQLITE_BEFORE: &str = "DELETE FROM temp.whimbrel_violation;
+INSERT INTO temp.whimbrel_violation SELECT \"table\", rowid, parent, count(*) FROM pragma_foreign_key_check GROUP BY 1, 2, 3;";
+const SQLITE_AFTER: &str = "INSERT INTO temp.whimbrel_foreign_keys SELECT count(*)
+FROM (SELECT \"table\" AS child, rowid AS number_of_row, parent, count(*) AS count FROM pragma_foreign_key_check GROUP BY 1, 2, 3) AS now
+LEFT JOIN temp.whimbrel_violation AS was
+ON was.child = now.child AND was.number_of_row IS now.number_of_row AND was.parent = now.parent
+WHERE now.count > coalesce(was.count, 0);";
+
 impl Engine {
     /// The script, for `psql` or `sqlite3`, of a run from `from` (base, where none is given) to `target`. The database is
     /// not asked; a script that meets another one than it was written for stops before it changes anything of a step.
@@ -67,7 +81,8 @@ impl Engine {
         let script = self.start_script();
         let written = async {
             let state = self.assumed(from)?;
-            let (_, statements) = self.stamp_from(&state, targets, stamping)?;
+            let run = Run::scripted(self.driver.dialect());
+            let (_, statements) = self.stamp_from(&run, &state, targets, stamping)?;
             let mut session = self.recording(&script, None);
             session.begin().await?;
             session
@@ -145,8 +160,11 @@ impl Engine {
             tally: self.assumed_tally(&plan).map_err(untouched)?,
             ..Progress::default()
         };
-        let run = Run::new(self.driver.dialect());
+        let run = Run::scripted(self.driver.dialect());
         let mut session = self.recording(script, tape);
+        if run.dialect == Dialect::Sqlite {
+            script.line(SQLITE_VIOLATIONS);
+        }
         if shared.is_some() {
             script.line("");
             session.begin().await.map_err(untouched)?;
@@ -158,7 +176,7 @@ impl Engine {
             }
             let written;
             (session, written) = self
-                .write_step(&run, step, shared, &mut progress, session)
+                .write_step(&run, step, shared, &mut progress, session, script)
                 .await;
             written.map_err(untouched)?;
         }
@@ -229,6 +247,7 @@ impl Engine {
         shared: Option<End>,
         progress: &mut Progress,
         mut session: Lent,
+        script: &Script,
     ) -> (Lent, Result<(), Cause>) {
         let ready = match self.ready(run, step, progress, &NoLock) {
             Ok(mut ready) => {
@@ -243,7 +262,6 @@ impl Engine {
         };
         let after = tally_after(progress.tally, step, recorded, &ready.fingerprint.content);
         let mut attempt = run.attempt(&step.revision, action(step), ready.fingerprint.clone());
-        attempt.performed_by.push_str(" by script");
         attempt.tally = Some(after);
         let transaction = |source: DriverError| Cause::Record {
             step: Box::new(step.clone()),
@@ -265,8 +283,16 @@ impl Engine {
         if let Err(cause) = begun {
             return (session, Err(cause));
         }
+        let checks_references =
+            (run.dialect, ready.transactional) == (Dialect::Sqlite, Transactional::Yes);
+        if checks_references {
+            script.line(SQLITE_BEFORE);
+        }
         let result;
         (session, result) = lend(&ready, session).await;
+        if checks_references {
+            script.line(SQLITE_AFTER);
+        }
         match result {
             Ok(work) => attempt.work = work,
             Err(source) => return (session, Err(super::step::failed(step, source))),

@@ -1,9 +1,9 @@
 //! Saying what is applied, without running anything.
 
-use super::{Cause, Engine, Run, RunFailure, load, untouched};
+use super::{Cause, Engine, Inconsistency, Run, RunFailure, load, unfinished, untouched};
 use crate::driver::{DriverError, Durability, RunLock, Statement};
 use crate::graph::Selection;
-use crate::history::{Attempt, State, Tally};
+use crate::history::{Attempt, Outcome, State, Tally};
 use crate::migration::Fingerprint;
 use crate::plan::{self, Applied};
 use crate::revision::RevisionId;
@@ -21,11 +21,11 @@ pub enum Stamping {
 
 impl Engine {
     /// Moves the version table's rows to `targets`, as if all that they need had been applied by the code that the files
-    /// have now. It also settles what a migration in their line left open that runs without a transaction. Returns the
-    /// rows.
+    /// have now. Returns the rows.
     ///
     /// # Errors
-    /// A [`RunFailure`]; nothing is changed then.
+    /// A [`RunFailure`], among others where a migration in their line is unfinished, which [`Engine::repair`] settles;
+    /// nothing is changed then.
     pub async fn stamp(
         &self,
         targets: &[Target],
@@ -49,7 +49,8 @@ impl Engine {
         let mut session = self.session().await?;
         self.history.ensure(&mut *session).await?;
         let state = self.history.read(&mut *session).await?;
-        let (rows, mut statements) = self.stamp_from(&state, targets, stamping)?;
+        let (rows, mut statements) =
+            self.stamp_from(&Run::new(self.driver.dialect()), &state, targets, stamping)?;
         statements.extend(lock.fence());
         session.begin().await?;
         session
@@ -62,6 +63,7 @@ impl Engine {
     /// The rows after a stamp, and what writes them and says so.
     pub(super) fn stamp_from(
         &self,
+        run: &Run,
         state: &State,
         targets: &[Target],
         stamping: Stamping,
@@ -74,7 +76,7 @@ impl Engine {
         let line = self
             .line(targets, stamping)
             .map_err(plan::PlanError::from)?;
-        let statements = self.stamp_statements(state, &line, &rows)?;
+        let statements = self.stamp_statements(run, state, &line, &rows)?;
         Ok((rows, statements))
     }
 
@@ -99,11 +101,15 @@ impl Engine {
 
     fn stamp_statements(
         &self,
+        run: &Run,
         state: &State,
         line: &Selection,
         rows: &[RevisionId],
     ) -> Result<Vec<Statement>, Cause> {
-        let run = Run::new(self.driver.dialect());
+        let unfinished = self.unfinished_in(state, line);
+        if !unfinished.is_empty() {
+            return Err(Cause::Inconsistent(unfinished));
+        }
         let applied = Applied::from_rows(&self.graph, rows)?;
         let mut statements = self.history.replace_versions(&state.rows, rows);
         let mut tally = Tally::default();
@@ -112,35 +118,54 @@ impl Engine {
             let revision = &self.graph.revision(position).id;
             let last = state.last.get(revision.as_str());
             let is_applied = applied.selection().contains(position);
-            let is_row = rows.contains(revision);
-            let is_open = last.is_some_and(|last| last.outcome.is_unfinished());
             let fingerprint = match line.contains(position) {
                 true => Some(self.stamped_fingerprint(revision)?),
                 false => None,
             };
+            let is_gone = !is_applied && state.rows.iter().any(|row| row == revision.as_str());
             let named = fingerprint.filter(|fingerprint| {
-                let changed = last.is_some_and(|last| last.digest != fingerprint.content);
-                is_row || is_open || (is_applied && changed)
+                let is_news = last
+                    .is_some_and(|last| !last.is_applied() || last.digest != fingerprint.content);
+                is_gone || rows.contains(revision) || (is_applied && is_news)
             });
             let recorded = match (&named, last) {
                 (Some(fingerprint), _) => Some(fingerprint.content.as_str()),
-                (None, Some(last)) if last.action != "downgrade" => Some(last.digest.as_str()),
+                (None, Some(last)) if last.is_applied() => Some(last.digest.as_str()),
                 _ => None,
             };
             if let (true, Some(recorded)) = (is_applied, recorded) {
                 tally.join(revision.as_str(), recorded);
             }
             if let Some(fingerprint) = named {
-                attempts.push(run.attempt(revision, "stamp", fingerprint));
+                let outcome = match is_applied {
+                    true => Outcome::Done,
+                    false => Outcome::Undone,
+                };
+                attempts.push(Attempt {
+                    outcome,
+                    ..run.attempt(revision, "stamp", fingerprint)
+                });
             }
         }
-        statements.extend(attempts.into_iter().map(|attempt| {
-            self.history.record(&Attempt {
-                tally: Some(tally),
-                ..attempt
-            })
-        }));
+        let is_known = !state.last.values().any(|last| last.outcome.is_unfinished());
+        let tally = is_known.then_some(tally);
+        statements.extend(
+            attempts
+                .into_iter()
+                .map(|attempt| self.history.record(&Attempt { tally, ..attempt })),
+        );
         Ok(statements)
+    }
+
+    /// What a stamp would leave in doubt: a migration in its line that began and did not come to its end.
+    fn unfinished_in(&self, state: &State, line: &Selection) -> Vec<Inconsistency> {
+        let in_line = state.last.iter().filter(|(id, last)| {
+            let is_in_line = |at| line.contains(at);
+            last.outcome.is_unfinished() && self.graph.position(id).is_some_and(is_in_line)
+        });
+        in_line
+            .filter_map(|(id, last)| Some(unfinished(&RevisionId::new(id).ok()?, last)))
+            .collect()
     }
 
     fn stamped_fingerprint(&self, revision: &RevisionId) -> Result<Fingerprint, Cause> {

@@ -16,7 +16,7 @@ pub struct Entry {
     pub run: String,
     /// The revision; empty where it is about a backup.
     pub revision: String,
-    /// `upgrade`, `downgrade`, `stamp`, `backup` or `restore`.
+    /// `upgrade`, `downgrade`, `stamp`, `repair`, `backup` or `restore`.
     pub action: String,
     /// What became of it; none where a later version has written what this one does not know.
     pub outcome: Option<Outcome>,

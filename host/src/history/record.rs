@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use uuid::Uuid;
 
 use super::{History, Tally};
-use crate::driver::{Statement, Value};
+use crate::driver::{Dialect, Statement, Value};
 use crate::migration::{Fingerprint, Work};
 use crate::revision::RevisionId;
 
@@ -23,6 +23,8 @@ pub enum Outcome {
     Started,
     /// A migration without a transaction failed after it had begun: a part of it may be in effect.
     Partial,
+    /// Nothing of it is in effect any more, as whoever stamped or repaired the database has said.
+    Undone,
 }
 
 impl Outcome {
@@ -33,6 +35,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Started => "started",
             Self::Partial => "partial",
+            Self::Undone => "undone",
         }
     }
 
@@ -46,8 +49,14 @@ impl FromStr for Outcome {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Done, Self::Failed, Self::Started, Self::Partial]
-            .into_iter()
+        let all = [
+            Self::Done,
+            Self::Failed,
+            Self::Started,
+            Self::Partial,
+            Self::Undone,
+        ];
+        all.into_iter()
             .find(|outcome| outcome.as_str() == text)
             .ok_or(())
     }
@@ -60,12 +69,12 @@ pub struct Attempt {
     pub run: Uuid,
     /// The revision.
     pub revision: RevisionId,
-    /// `upgrade`, `downgrade` or `stamp`.
+    /// `upgrade`, `downgrade`, `stamp` or `repair`.
     pub action: &'static str,
     /// What its code was.
     pub fingerprint: Fingerprint,
-    /// When it started.
-    pub started: Timestamp,
+    /// When it started; none in a script, which says when it runs.
+    pub started: Option<Timestamp>,
     /// How long it took.
     pub duration: Duration,
     /// What it did.
@@ -83,7 +92,7 @@ pub struct Attempt {
 impl History {
     /// Writes an attempt; touches one row.
     pub fn record(&self, attempt: &Attempt) -> Statement {
-        self.insert_row([
+        let values = vec![
             Value::from(attempt.run.to_string()),
             Value::from(attempt.revision.as_str()),
             Value::from(attempt.action),
@@ -91,7 +100,6 @@ impl History {
             Value::from(attempt.fingerprint.content.as_str()),
             Value::from(attempt.fingerprint.source.clone()),
             Value::from(attempt.fingerprint.parameters.clone()),
-            Value::from(attempt.started.to_string()),
             Value::from(number(attempt.duration.as_micros())),
             Value::from(number(attempt.work.statements.into())),
             Value::from(number(attempt.work.rows.into())),
@@ -99,16 +107,30 @@ impl History {
             Value::from(env!("CARGO_PKG_VERSION")),
             Value::from(attempt.error.clone()),
             Value::from(attempt.tally.map(|tally| tally.to_string())),
-        ])
+        ];
+        self.insert_row(values, attempt.started)
     }
 
-    /// Writes a row, whose values come in the order of the columns.
-    pub(super) fn insert_row(&self, values: [Value; 15]) -> Statement {
+    /// Writes a row, whose values come in the order of the columns; one without a time has that at which it is written.
+    pub(super) fn insert_row(
+        &self,
+        mut values: Vec<Value>,
+        started: Option<Timestamp>,
+    ) -> Statement {
+        let started = match (started, self.dialect) {
+            (Some(started), _) => {
+                values.push(Value::from(started.to_string()));
+                "$15"
+            }
+            // When its transaction began.
+            (None, Dialect::Postgresql) => "now()",
+            (None, Dialect::Sqlite) => "strftime('%Y-%m-%dT%H:%M:%fZ', 'now')",
+        };
         Statement::new(
             format!(
-                "INSERT INTO {} (run, revision, action, outcome, digest, source_digest, parameters_digest, started_at, \
-                 duration_us, statements, rows_touched, performed_by, whimbrel, error, tally) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                "INSERT INTO {} (run, revision, action, outcome, digest, source_digest, parameters_digest, \
+                 duration_us, statements, rows_touched, performed_by, whimbrel, error, tally, started_at) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, {started})",
                 self.ledger
             ),
             values,

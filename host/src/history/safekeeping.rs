@@ -73,7 +73,7 @@ impl History {
     pub fn record_kept(&self, kept: &Kept) -> Statement {
         // A struct of texts and numbers has a form in JSON.
         let note = serde_json::to_string(&kept.note).unwrap_or_default();
-        self.insert_row([
+        let values = vec![
             Value::from(kept.run.to_string()),
             Value::from(""),
             Value::from(kept.action.as_str()),
@@ -81,7 +81,6 @@ impl History {
             Value::from(kept.sha256.as_str()),
             Value::from(None::<String>),
             Value::from(None::<String>),
-            Value::from(kept.started.to_string()),
             Value::from(number(kept.duration.as_micros())),
             Value::from(0_i64),
             Value::from(0_i64),
@@ -89,7 +88,8 @@ impl History {
             Value::from(env!("CARGO_PKG_VERSION")),
             Value::from(note),
             Value::from(kept.tally.map(|tally| tally.to_string())),
-        ])
+        ];
+        self.insert_row(values, Some(kept.started))
     }
 
     /// Whether the ledger knows a backup by the digest of its file. A database without one knows none.

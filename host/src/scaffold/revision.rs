@@ -48,6 +48,11 @@ const RUST: [(&str, &str); 4] = [
     (".gitignore", include_str!("templates/rust/gitignore")),
 ];
 
+/// The text of a new migration in SQL.
+pub fn sql_text(new: &NewRevision) -> String {
+    fill(SQL, &[("header", &header(new))])
+}
+
 /// Writes the files of a new migration into the folder `migrations` of a project. Returns its file or folder.
 ///
 /// # Errors
@@ -67,7 +72,7 @@ pub fn create(
     match template {
         Template::Sql => {
             let path = plain(migrations).join(format!("{name}.sql"));
-            create_file(dir, &path, &fill(SQL, &[("header", &header(new))]))?;
+            create_file(dir, &path, &sql_text(new))?;
             Ok(path)
         }
         Template::Rust => {

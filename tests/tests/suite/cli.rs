@@ -28,10 +28,12 @@ transcripts! {
     graph
     heads
     json
+    labels
     lock_held
     log
     pictures
     project
+    repair
     settings
     sources
     targets
@@ -62,15 +64,25 @@ fn a_guest_that_misbehaves() {
     transcript_in("guest", &project);
 }
 
-#[test]
-fn rust() {
+/// An empty project, in one of whose folders components share what they depend on with those of all tests.
+fn with_shared_build(folder: &str) -> Project {
     let project = Project::empty();
-    // The dependencies compile once for all tests.
     let shared = guest("adversary").with_file_name("build");
     fs::create_dir_all(&shared).unwrap();
-    fs::create_dir(project.path().join(".whimbrel")).unwrap();
-    symlink(shared, project.path().join(".whimbrel/target")).unwrap();
-    transcript_in("rust", &project);
+    let cache = project.path().join(folder).join(".whimbrel");
+    fs::create_dir_all(&cache).unwrap();
+    symlink(shared, cache.join("target")).unwrap();
+    project
+}
+
+#[test]
+fn rust() {
+    transcript_in("rust", &with_shared_build(""));
+}
+
+#[test]
+fn templates() {
+    transcript_in("templates", &with_shared_build("people"));
 }
 
 #[test]

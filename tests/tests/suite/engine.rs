@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 use whimbrel::driver::{Holder, LockAttempt};
-use whimbrel::engine::{Aftermath, Cause, Engine, Inconsistency, Stamping};
+use whimbrel::engine::{Aftermath, Cause, Engine, Inconsistency, Remedy};
 use whimbrel::event::{Event, Observer};
 use whimbrel::migration::Cancel;
 use whimbrel::project::RunOptions;
@@ -169,7 +169,7 @@ on_every_database! {
         assert!(matches!(&*failure.cause, Cause::Inconsistent(found) if matches!(found[0], Inconsistency::Unfinished { .. })), "{failure:?}");
 
         db.execute("DROP TABLE t_b").await;
-        mended.stamp(&["a".parse().unwrap()], Stamping::Move).await.unwrap();
+        mended.repair(Some("b"), Remedy::NotApplied).await.unwrap();
         up(&mended, "head").await.unwrap();
         assert_eq!(versions(&db).await, ["b"]);
         assert_eq!(db.column("SELECT n FROM t_b").await, ["1"]);
@@ -182,7 +182,7 @@ on_every_database! {
         let failure = up(&engine, "head").await.unwrap_err();
         assert!(failure.cause.to_string().contains("revision b has changed since it was applied"), "{failure:?}");
         assert_eq!(versions(&db).await, ["c"]);
-        engine.stamp(&["c".parse().unwrap()], Stamping::Move).await.unwrap();
+        engine.repair(Some("b"), Remedy::Accept).await.unwrap();
         up(&engine, "head").await.unwrap();
         assert_eq!(versions(&db).await, ["d"]);
     }

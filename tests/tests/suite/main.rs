@@ -15,6 +15,7 @@ mod faults;
 mod guests;
 mod postgres_driver;
 mod readme;
+mod repair;
 mod scripts;
 mod settled;
 mod sqlite_driver;

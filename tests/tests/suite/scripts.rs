@@ -3,6 +3,7 @@
 use std::io::Write;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use camino::Utf8Path;
 use whimbrel::config::{Root, VersionTable};
@@ -60,6 +61,12 @@ fn file(db: &Database) -> String {
 fn succeeds(db: &Database, script: &str) {
     let Executed { succeeded, said } = execute(db, script);
     assert!(succeeded, "{said}\n{script}");
+}
+
+/// Milliseconds since 1970.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.unwrap().as_millis().try_into().unwrap()
 }
 
 async fn script(engine: &Engine, from: &str, to: &str, direction: Direction) -> String {
@@ -165,6 +172,24 @@ on_every_database! {
         succeeds(&db, &stamp);
         assert_eq!(versions(&db).await, ["b"]);
         assert_eq!(up(&engine, "head").await.unwrap().steps.len(), 1);
+    }
+
+    async fn say_when_they_ran(db: Database) {
+        let engine = engine(&db, all_kinds(&db));
+        let upgrade = script(&engine, "base", "heads", Direction::Upgrade).await;
+        let targets = ["x".parse().unwrap()];
+        let stamp = engine.stamp_script(Some(&"heads".parse().unwrap()), &targets, Stamping::Move).await.unwrap();
+        let written = now();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        succeeds(&db, &upgrade);
+        succeeds(&db, &stamp);
+        let log = engine.log().await.unwrap();
+        assert!(log.len() > 7);
+        for entry in log {
+            let started = entry.started.expect("a time that can be read");
+            assert!((written..=now()).contains(&started.as_millisecond()), "{}: {started}", entry.revision);
+            assert!(entry.performed_by.ends_with(" by script"), "{}", entry.performed_by);
+        }
     }
 
     async fn cannot_be_written_of_what_reads(db: Database) {
@@ -327,4 +352,71 @@ fn is_of_the_user(sql: &str) -> bool {
     ["whimbrel_ledger", "whimbrel_lock", "sqlite_sequence"]
         .iter()
         .all(|name| !sql.contains(name))
+}
+
+/// Two tables of which one refers to the other, and a second migration.
+fn with_references(second: &str) -> Folder {
+    Folder::default()
+        .with(
+            "a",
+            "",
+            "CREATE TABLE t_parent (id integer PRIMARY KEY);\n\
+             CREATE TABLE t_child (id integer PRIMARY KEY, parent integer REFERENCES t_parent);\n\
+             INSERT INTO t_parent VALUES (1), (2);\nINSERT INTO t_child VALUES (1, 1), (2, 2);",
+            None,
+        )
+        .with("b", "-- revises: a\n", second, None)
+}
+
+/// Has a script of the second of [`with_references`] run after the first, and after what `before` does to it.
+async fn after_references(second: &str, before: &str) -> (Database, Executed) {
+    let db = Database::sqlite();
+    let engine = engine(&db, with_references(second));
+    up(&engine, "a").await.unwrap();
+    db.execute(&format!("PRAGMA foreign_keys = OFF; {before}"))
+        .await;
+    let state = db.dump().await;
+    let written = script(&engine, "a", "b", Direction::Upgrade).await;
+    let executed = execute(&db, &written);
+    if !executed.succeeded {
+        assert_eq!(db.dump().await, state, "nothing of it is in effect");
+    }
+    (db, executed)
+}
+
+const REBUILD: &str = "CREATE TABLE t_new (id integer PRIMARY KEY, name text);\n\
+                       INSERT INTO t_new (id) SELECT id FROM t_parent;\n\
+                       DROP TABLE t_parent;\nALTER TABLE t_new RENAME TO t_parent;";
+
+#[tokio::test]
+async fn stop_before_the_commit_where_a_row_refers_to_none() {
+    for second in [
+        "DELETE FROM t_parent WHERE id = 2;",
+        "INSERT INTO t_child VALUES (3, 3);",
+        "DROP TABLE t_parent;",
+    ] {
+        let (_, executed) = after_references(second, "").await;
+        assert!(!executed.succeeded, "{second}");
+        let said = &executed.said;
+        assert!(
+            said.contains("every row refers to one that exists"),
+            "{said}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn leave_alone_what_referred_to_nothing_before() {
+    let orphan = "INSERT INTO t_child VALUES (9, 9)";
+    for second in [
+        REBUILD,
+        "UPDATE t_child SET id = id + 0;",
+        "DELETE FROM t_child;",
+    ] {
+        let (db, executed) = after_references(second, orphan).await;
+        assert!(executed.succeeded, "{second}: {}", executed.said);
+        assert_eq!(versions(&db).await, ["b"]);
+    }
+    let (_, executed) = after_references("INSERT INTO t_child VALUES (8, 9);", orphan).await;
+    assert!(!executed.succeeded, "one more is one too many");
 }

@@ -1,11 +1,11 @@
-//! The command that goes back to a backup, as its reader can type it.
+//! Commands on the same project and database, as their reader can type them.
 
 use camino::Utf8Path;
 
 use super::global::Global;
 
-/// `whimbrel restore FILE` with the flags that lead to the same database, and without a password.
-pub(crate) fn command(global: &Global, file: &Utf8Path) -> String {
+/// The program with the flags that lead to the same project and database, without a password.
+pub(crate) fn program(global: &Global) -> String {
     let mut words = vec!["whimbrel".to_owned()];
     if global.directory != "." {
         words.extend(["-C".to_owned(), quoted(global.directory.as_str())]);
@@ -17,12 +17,20 @@ pub(crate) fn command(global: &Global, file: &Utf8Path) -> String {
         let database = without_password(database);
         words.extend(["--database".to_owned(), quoted(&database)]);
     }
-    words.push("restore".to_owned());
-    if file.as_str().starts_with('-') {
-        words.push("--".to_owned());
-    }
-    words.push(quoted(file.as_str()));
     words.join(" ")
+}
+
+/// `whimbrel restore FILE` on the same database.
+pub(crate) fn restore(global: &Global, file: &Utf8Path) -> String {
+    let dashes = match file.as_str().starts_with('-') {
+        true => "-- ",
+        false => "",
+    };
+    format!(
+        "{} restore {dashes}{}",
+        program(global),
+        quoted(file.as_str())
+    )
 }
 
 /// The address without what nobody else may read; a name is no address.
