@@ -18,7 +18,9 @@ use whimbrel::event::{Event, Observer};
 use whimbrel::migration::Cancel;
 use whimbrel_tests::{Backend, Database, Project, Setup, run};
 
-use crate::staging::{Folder, driver, engine, engine_over, ledger, tables, three, up, versions};
+use crate::staging::{
+    Folder, driver, driver_for, engine, engine_over, ledger, tables, three, up, versions,
+};
 
 /// Makes tests of an async function: one on SQLite, and one on each PostgreSQL that Debian's `pg_dump` can dump.
 macro_rules! on_every_database_that_can_be_backed_up {
@@ -428,6 +430,54 @@ fn a_server_that_is_newer_than_every_pg_dump_is_refused() {
             }
         }
         assert!(tables(&db).await.is_empty());
+    });
+}
+
+/// As in most places where it counts: the role that migrates owns the database, and may do no more than that. Debian's
+/// server brings the extensions.
+#[test]
+fn an_owner_without_other_rights_can_go_back() {
+    run(Backend::Postgres(15), |db: Database| async move {
+        let shelf = Shelf::new();
+        let role = db.value("SELECT current_database()").await;
+        let make = format!("CREATE ROLE {role} LOGIN; ALTER DATABASE {role} OWNER TO {role}");
+        db.execute(&make).await;
+        let url = db.url().replace("postgres@", &format!("{role}@"));
+        assert_ne!(url, db.url());
+        let upgrade = "CREATE EXTENSION citext;\nCREATE SCHEMA own;\nCREATE TABLE own.t (c citext);\n\
+                       INSERT INTO own.t VALUES ('A'), ('b');";
+        let havoc = "CREATE EXTENSION hstore;\nCREATE TABLE t_b (h hstore);\nDROP EXTENSION citext CASCADE;";
+        let folder = Folder::default().with("a", "", upgrade, None).with(
+            "b",
+            "-- revises: a\n",
+            havoc,
+            None,
+        );
+        let mut engine = engine_over(driver_for(&url), folder);
+        up(&engine, "a").await.unwrap();
+        let before = everything(&db).await;
+        assert!(before.contains("CREATE EXTENSION IF NOT EXISTS citext"));
+        let file = shelf.file("own.backup");
+        engine.backup = Some(file.clone());
+        up(&engine, "head").await.unwrap();
+        engine.restore(&file).await.unwrap();
+        assert_eq!(everything(&db).await, before);
+        assert_eq!(versions(&db).await, ["a"]);
+
+        // What belongs to someone else cannot be taken away, and so everything stays.
+        db.execute("CREATE EXTENSION pg_stat_statements").await;
+        let with_foreign = everything(&db).await;
+        let cause = restore_cause(engine.restore(&file).await.unwrap_err());
+        assert!(
+            format!("{cause:?}").contains("must be owner of"),
+            "{cause:?}"
+        );
+        assert_eq!(everything(&db).await, with_foreign);
+
+        let remove = format!(
+            "ALTER DATABASE {role} OWNER TO postgres; DROP OWNED BY {role} CASCADE; DROP ROLE {role}"
+        );
+        db.execute(&remove).await;
     });
 }
 
