@@ -1,7 +1,7 @@
 //! The one place that locks, begins, commits and rolls back.
 //!
 //! A run is: read the state, plan, and if there is anything to do: lock, read and plan again (another run may have
-//! done it meanwhile), then take the steps one by one, then unlock, on every path. A step (`engine/step.rs`) is one
+//! done it meanwhile), then make a backup where one is asked for, then take the steps one by one, then unlock, on every path. A step (`engine/step.rs`) is one
 //! transaction that holds the migration's work, the version rows and the ledger row; nothing else begins or commits
 //! one. No failure leaves the lock taken or a transaction open.
 

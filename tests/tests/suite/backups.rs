@@ -16,9 +16,11 @@ use whimbrel::driver::{Driver, Settings};
 use whimbrel::engine::{Cause, Engine, RunFailure};
 use whimbrel::event::{Event, Observer};
 use whimbrel::migration::Cancel;
-use whimbrel_tests::{Backend, Database, run};
+use whimbrel_tests::{Backend, Database, Project, Setup, run};
 
-use crate::staging::{Folder, driver, engine, engine_over, ledger, tables, three, up, versions};
+use crate::staging::{
+    Folder, driver, driver_for, engine, engine_over, ledger, tables, three, up, versions,
+};
 
 /// Makes tests of an async function: one on SQLite, and one on each PostgreSQL that Debian's `pg_dump` can dump.
 macro_rules! on_every_database_that_can_be_backed_up {
@@ -431,6 +433,54 @@ fn a_server_that_is_newer_than_every_pg_dump_is_refused() {
     });
 }
 
+/// As in most places where it counts: the role that migrates owns the database, and may do no more than that. Debian's
+/// server brings the extensions.
+#[test]
+fn an_owner_without_other_rights_can_go_back() {
+    run(Backend::Postgres(15), |db: Database| async move {
+        let shelf = Shelf::new();
+        let role = db.value("SELECT current_database()").await;
+        let make = format!("CREATE ROLE {role} LOGIN; ALTER DATABASE {role} OWNER TO {role}");
+        db.execute(&make).await;
+        let url = db.url().replace("postgres@", &format!("{role}@"));
+        assert_ne!(url, db.url());
+        let upgrade = "CREATE EXTENSION citext;\nCREATE SCHEMA own;\nCREATE TABLE own.t (c citext);\n\
+                       INSERT INTO own.t VALUES ('A'), ('b');";
+        let havoc = "CREATE EXTENSION hstore;\nCREATE TABLE t_b (h hstore);\nDROP EXTENSION citext CASCADE;";
+        let folder = Folder::default().with("a", "", upgrade, None).with(
+            "b",
+            "-- revises: a\n",
+            havoc,
+            None,
+        );
+        let mut engine = engine_over(driver_for(&url), folder);
+        up(&engine, "a").await.unwrap();
+        let before = everything(&db).await;
+        assert!(before.contains("CREATE EXTENSION IF NOT EXISTS citext"));
+        let file = shelf.file("own.backup");
+        engine.backup = Some(file.clone());
+        up(&engine, "head").await.unwrap();
+        engine.restore(&file).await.unwrap();
+        assert_eq!(everything(&db).await, before);
+        assert_eq!(versions(&db).await, ["a"]);
+
+        // What belongs to someone else cannot be taken away, and so everything stays.
+        db.execute("CREATE EXTENSION pg_stat_statements").await;
+        let with_foreign = everything(&db).await;
+        let cause = restore_cause(engine.restore(&file).await.unwrap_err());
+        assert!(
+            format!("{cause:?}").contains("must be owner of"),
+            "{cause:?}"
+        );
+        assert_eq!(everything(&db).await, with_foreign);
+
+        let remove = format!(
+            "ALTER DATABASE {role} OWNER TO postgres; DROP OWNED BY {role} CASCADE; DROP ROLE {role}"
+        );
+        db.execute(&remove).await;
+    });
+}
+
 /// A program that begins to read when the restore begins, and does not end.
 struct Reader(Mutex<rusqlite::Connection>);
 
@@ -503,6 +553,82 @@ fn cancelling_ends_pg_dump_and_leaves_no_file() {
         assert_eq!(db.value(dumping).await, "0");
         assert_eq!(versions(&db).await, ["a"]);
     });
+}
+
+#[test]
+fn a_password_reaches_pg_dump_and_nobody_else() {
+    const PASSWORD: &str = "curlew-and-godwit";
+    let cluster = Setup::new(15)
+        .authentication("host all all 127.0.0.1/32 scram-sha-256\nlocal all all trust")
+        .start()
+        .unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let mut socket = tokio_postgres::Config::new();
+    socket
+        .host_path(cluster.socket_folder())
+        .port(cluster.port())
+        .user("postgres");
+    let (client, connection) = runtime
+        .block_on(socket.connect(tokio_postgres::NoTls))
+        .unwrap();
+    runtime.spawn(connection);
+    let sql = |sql: &str| runtime.block_on(client.batch_execute(sql)).unwrap();
+    sql(&format!("ALTER ROLE postgres PASSWORD '{PASSWORD}'"));
+
+    let place = format!("127.0.0.1:{}/postgres", cluster.port());
+    let url = format!("postgres://postgres:{PASSWORD}@{place}");
+    let project = Project::empty().variable("WHIMBREL_DATABASE_URL", &url);
+    project.write("whimbrel.toml", "lock_timeout = '600s'\n");
+    project.sql_migration(
+        "aa01",
+        "",
+        "CREATE TABLE t_a (n integer);",
+        "DROP TABLE t_a;",
+    );
+    let upgrade = [
+        "--database",
+        url.as_str(),
+        "upgrade",
+        "--backup",
+        "one.backup",
+    ];
+    let upgraded = project.run(upgrade).succeeds();
+    let way_back = format!("whimbrel --database postgres://postgres@{place} restore one.backup");
+    assert!(upgraded.stderr.contains(&way_back), "{}", upgraded.stderr);
+    assert!(!upgraded.stderr.contains(PASSWORD), "{}", upgraded.stderr);
+
+    sql("BEGIN; LOCK TABLE t_a IN ACCESS EXCLUSIVE MODE");
+    let run = project.start(["downgrade", "base", "--backup", "two.backup"]);
+    let dumps = || -> Vec<String> {
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter_map(|process| fs::read_to_string(process.path().join("cmdline")).ok())
+            .filter(|words| words.contains("pg_dump") && words.contains("two.backup."))
+            .collect()
+    };
+    while dumps().is_empty() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert!(!dumps().concat().contains(PASSWORD), "{:?}", dumps());
+    run.interrupt();
+    let stopped = run.wait().exits_with(130);
+    assert!(
+        stopped.stderr.contains("Nothing was changed."),
+        "{}",
+        stopped.stderr
+    );
+    sql("ROLLBACK");
+    let left = fs::read_dir(project.path()).unwrap().flatten();
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert!(
+        !left
+            .iter()
+            .any(|name| name.to_string_lossy().contains("two.backup")),
+        "{left:?}"
+    );
+
+    let restored = project.run(["restore", "--yes", "one.backup"]).succeeds();
+    assert!(restored.stderr.contains("to base"), "{}", restored.stderr);
 }
 
 #[test]
