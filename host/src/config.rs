@@ -23,6 +23,7 @@ pub use root::{CONFIG_FILE, Root};
 pub use version_table::{InvalidTable, VersionTable};
 
 use crate::driver::Settings;
+use crate::revision::TransactionMode;
 use file::ConfigFile;
 
 /// How long a statement waits for a lock of the database where nobody says otherwise.
@@ -45,16 +46,6 @@ pub struct Flags {
     pub parameters: Vec<String>,
     /// Where a relative path in `--database` starts: the folder that the command runs in.
     pub directory: Utf8PathBuf,
-}
-
-/// How the steps of a plan share transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum TransactionMode {
-    /// Each migration has one of its own, together with its version row and its ledger row.
-    #[default]
-    Migration,
-    /// All of them share one: the plan is in effect as a whole, or not at all.
-    Run,
 }
 
 /// The settings of a project. The database is looked up only when it is asked for: most commands need none.

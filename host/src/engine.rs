@@ -36,7 +36,6 @@ pub use repair::Repaired;
 pub use stamp::Stamping;
 use together::{End, Whole};
 
-use crate::config::TransactionMode;
 use crate::driver::rehearsal::Rehearsal;
 use crate::driver::tape::Tape;
 use crate::driver::{Dialect, Driver, Holder, RelationLock, RunLock, Session};
@@ -45,7 +44,7 @@ use crate::graph::{Graph, Selection};
 use crate::history::{Attempt, Entry, Glance, History, LastEntry, Outcome, State, Tally};
 use crate::migration::{Cancel, Fingerprint, Library, MigrationError, PrepareError, Work};
 use crate::plan::{self, Plan, PlanError};
-use crate::revision::{Direction, RevisionId};
+use crate::revision::{Direction, RevisionId, TransactionMode};
 use crate::target::Target;
 
 /// How patient a run is.

@@ -13,13 +13,14 @@ use thiserror::Error;
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
 pub use start::Start;
 
-use crate::config::{Config, ConfigError, Folders, TransactionMode, VersionTable};
+use crate::config::{Config, ConfigError, Folders, VersionTable};
 use crate::driver::{self, Driver, DriverError, Settings};
 use crate::engine::{Engine, Patience};
 use crate::event::{Observer, RunReport};
 use crate::graph::{Graph, GraphErrors};
 use crate::history::History;
 use crate::migration::Cancel;
+use crate::revision::TransactionMode;
 use crate::source::{Files, Migrations, SourceErrors};
 use crate::wasm::Runtime;
 use library::ProjectLibrary;

@@ -173,6 +173,16 @@ pub enum Transactional {
     No,
 }
 
+/// How the steps of a plan share transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum TransactionMode {
+    /// Each migration has one of its own, together with its version row and its ledger row.
+    #[default]
+    Migration,
+    /// All of them share one: the plan is in effect as a whole, or not at all.
+    Run,
+}
+
 /// One revision: its place in the graph and what a reader wants to know of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Revision {

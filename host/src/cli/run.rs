@@ -6,13 +6,13 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 use serde::Serialize;
-use whimbrel::config::{Config, TransactionMode};
+use whimbrel::config::Config;
 use whimbrel::driver::tape::Tape;
 use whimbrel::engine::{Patience, RunFailure};
 use whimbrel::event::RunReport;
 use whimbrel::migration::Cancel;
 use whimbrel::project::{Pinning, Project, RunOptions, Start};
-use whimbrel::revision::Direction;
+use whimbrel::revision::{Direction, TransactionMode};
 use whimbrel::target::Target;
 
 use super::context::{Connected, Context, block_on};

@@ -7,8 +7,9 @@ use camino::{Utf8Path, Utf8PathBuf};
 use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, de};
 
-use super::{ConfigError, DEFAULT_LOCK_TIMEOUT, Nesting, Root, TransactionMode, VersionTable};
+use super::{ConfigError, DEFAULT_LOCK_TIMEOUT, Nesting, Root, VersionTable};
 use crate::document::{self, DocumentError, nearest};
+use crate::revision::TransactionMode;
 
 /// The file with its defaults filled in.
 #[derive(Debug, Clone, Deserialize)]

@@ -5,12 +5,11 @@ use std::time::Instant;
 
 use super::step::{Failed, Tries, action, failed, lend, tally_after, transaction};
 use super::{Aftermath, Cause, Engine, Lent, Progress, Purpose, Run, Watch};
-use crate::config::TransactionMode;
 use crate::driver::{Durability, RunLock};
 use crate::event::{Event, StepReport};
 use crate::history::Attempt;
 use crate::plan::{Plan, Step};
-use crate::revision::{RevisionId, Transactional};
+use crate::revision::{RevisionId, TransactionMode, Transactional};
 
 /// How the transaction of a whole plan ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

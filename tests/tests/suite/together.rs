@@ -3,12 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use whimbrel::config::TransactionMode;
 use whimbrel::driver::LockMode;
 use whimbrel::engine::{Aftermath, Cause, DryRun, Engine, RunFailure};
 use whimbrel::event::{Event, Observer};
 use whimbrel::project::RunOptions;
-use whimbrel::revision::Direction;
+use whimbrel::revision::{Direction, TransactionMode};
 use whimbrel_tests::{Backend, Database, on_every_database};
 
 use crate::staging::{
