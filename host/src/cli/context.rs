@@ -39,15 +39,18 @@ impl Context {
     /// out, since it may have a password in it.
     pub(crate) fn program(&self) -> String {
         let mut program = "whimbrel".to_owned();
+        let mut add = |flag: &str, value: &str| {
+            program.push_str(&format!(" {flag} {}", for_shell(value)));
+        };
         if self.global.directory != "." {
-            program.push_str(&format!(" -C {}", self.global.directory));
+            add("-C", self.global.directory.as_str());
         }
         if let Some(config) = &self.global.config {
-            program.push_str(&format!(" --config {config}"));
+            add("--config", config.as_str());
         }
         match &self.global.database {
-            Some(url) if url.contains("://") => program.push_str(" --database URL"),
-            Some(database) => program.push_str(&format!(" --database {database}")),
+            Some(url) if url.contains("://") => add("--database", "URL"),
+            Some(database) => add("--database", database),
             None => {}
         }
         program
@@ -107,6 +110,15 @@ impl Connected {
     /// Keeps them until the process ends: to give back each of thousands of migrations takes longer than to leave.
     pub(crate) fn keep(project: Arc<Project>, engine: Engine) -> &'static Self {
         Box::leak(Box::new(Self { project, engine }))
+    }
+}
+
+/// A word as a shell takes it.
+fn for_shell(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    match word.chars().all(is_plain) && !word.is_empty() {
+        true => word.to_owned(),
+        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 

@@ -364,6 +364,9 @@ fn a_terminal_is_asked_about_one_problem_after_another() {
     assert!(said.contains("a1 is accepted as it is now."), "{said}");
     assert!(said.contains("1 problem left."), "{said}");
     assert_eq!(first.status.code(), Some(3));
+    let line = "printf '\\n' | script --quiet --return --command 'whimbrel repair a1' /dev/null";
+    let nothing = project.tool("bash").args(["-c", line]).output().unwrap();
+    assert_eq!(nothing.status.code(), Some(0), "a1 is in order");
     let second = answered("1\\n");
     let said = String::from_utf8_lossy(&second.stdout);
     assert!(said.contains("Nothing is wrong any more."), "{said}");
