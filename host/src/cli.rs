@@ -9,6 +9,7 @@ mod current;
 mod diagnosis;
 mod doctor;
 mod drawing;
+mod dry_run;
 mod edit;
 mod ensure_version;
 mod failure;
@@ -23,8 +24,10 @@ mod plan;
 mod progress;
 mod repair;
 mod report;
+mod restore;
 mod revision;
 mod run;
+mod same_command;
 mod show;
 mod snippet;
 mod stamp;
@@ -58,6 +61,7 @@ enum Command {
     Build(build::Args),
     Upgrade(run::UpgradeArgs),
     Downgrade(run::DowngradeArgs),
+    Restore(restore::Args),
     Stamp(stamp::Args),
     Repair(repair::Args),
     Plan(plan::Args),
@@ -84,6 +88,7 @@ impl Command {
             Self::Build(args) => build::run(&args, context),
             Self::Upgrade(args) => run::upgrade(args, context),
             Self::Downgrade(args) => run::downgrade(args, context),
+            Self::Restore(args) => restore::run(&args, context),
             Self::Stamp(args) => stamp::run(&args, context),
             Self::Repair(args) => repair::run(&args, context),
             Self::Plan(args) => plan::run(&args, context),

@@ -53,6 +53,8 @@ pub enum TransactionMode {
     /// Each migration has one of its own, together with its version row and its ledger row.
     #[default]
     Migration,
+    /// All of them share one: the plan is in effect as a whole, or not at all.
+    Run,
 }
 
 /// The settings of a project. The database is looked up only when it is asked for: most commands need none.

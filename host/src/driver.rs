@@ -3,13 +3,18 @@
 //! A new database is one file that implements [`Driver`], [`Session`] and [`RunLock`], and a line in
 //! [`open`]. The order of things (lock, begin, record, commit) belongs to the engine alone.
 
+pub mod backup;
 mod cells;
 mod error;
+mod locks;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+mod proof;
 pub mod recording;
+pub(crate) mod rehearsal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
+pub mod tape;
 mod value;
 
 use std::fmt;
@@ -21,9 +26,11 @@ use async_trait::async_trait;
 use camino::Utf8Path;
 use jiff::Timestamp;
 
+use backup::{BackupError, Restoration};
 pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
 pub use error::{CommitError, DatabaseError, DriverError};
+pub use locks::{LockMode, RelationLock};
 pub use value::{Column, Value};
 
 /// The SQL that a database speaks.
@@ -135,6 +142,19 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`DriverError::Connect`] or a database error.
     async fn open_lock(&self, version_table: &str) -> Result<Box<dyn RunLock>, DriverError>;
+
+    /// Copies everything that the database holds into `to`, an empty file of the caller's, as it is at one moment.
+    /// Whoever drops the future ends the work; the file is of no use then, as after an error.
+    ///
+    /// # Errors
+    /// A [`BackupError`].
+    async fn back_up(&self, to: &Utf8Path) -> Result<(), BackupError>;
+
+    /// Checks that a file is a backup for this kind of database, and prepares its way back. Changes nothing.
+    ///
+    /// # Errors
+    /// [`BackupError::NotABackup`] among others.
+    async fn open_backup(&self, from: &Utf8Path) -> Result<Box<dyn Restoration>, BackupError>;
 }
 
 /// One connection to a database.
@@ -174,6 +194,41 @@ pub trait Session: Send {
         records: &[Statement],
         durability: Durability,
     ) -> Result<(), CommitError>;
+
+    /// Makes host-made changes as [`Session::commit`] does, and checks what a commit would check, but leaves the transaction
+    /// open for more. After an error it is rolled back.
+    ///
+    /// # Errors
+    /// A [`CommitError`].
+    async fn record(&mut self, records: &[Statement]) -> Result<(), CommitError>;
+
+    /// Whether there are relations that others may wait for, besides the table `but` and all whose names start with
+    /// `whimbrel_`.
+    ///
+    /// # Errors
+    /// A database error.
+    async fn has_relations(&mut self, _but: &str) -> Result<bool, DriverError> {
+        Ok(false)
+    }
+
+    /// The locks on relations that the open transaction holds, where the database can tell.
+    ///
+    /// # Errors
+    /// A database error.
+    async fn locks(&mut self) -> Result<Vec<RelationLock>, DriverError> {
+        Ok(Vec::new())
+    }
+
+    /// The names, with their schemas, of those relations that are tables, views or sequences of the user's.
+    ///
+    /// # Errors
+    /// A database error.
+    async fn name_relations(
+        &mut self,
+        _relations: &[u32],
+    ) -> Result<Vec<(u32, String)>, DriverError> {
+        Ok(Vec::new())
+    }
 
     /// Rolls back whatever transaction is open; does nothing when none is.
     ///

@@ -5,30 +5,41 @@
 //! transaction that holds the migration's work, the version rows and the ledger row; nothing else begins or commits
 //! one. No failure leaves the lock taken or a transaction open.
 
+mod backup;
 mod call;
+mod dry_run;
 mod failure;
 mod lock;
 mod problem;
 mod read_ahead;
 mod repair;
+mod restore;
 mod script;
 mod stamp;
 mod step;
 mod survival;
+mod together;
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use dry_run::{DryRun, DryStep, TakenLock};
 pub use failure::{Aftermath, Cause, Inconsistency, RunFailure};
 pub use problem::{Problem, Remedy, RepairError};
 pub(crate) use read_ahead::ReadAhead;
 pub use repair::Repaired;
 pub use stamp::Stamping;
+use together::{End, Whole};
 
-use crate::driver::{Dialect, Driver, Holder, RunLock, Session};
+use crate::config::TransactionMode;
+use crate::driver::rehearsal::Rehearsal;
+use crate::driver::tape::Tape;
+use crate::driver::{Dialect, Driver, Holder, RelationLock, RunLock, Session};
 use crate::event::{Event, Observer, RunReport, StepReport};
 use crate::graph::{Graph, Selection};
 use crate::history::{Attempt, Entry, Glance, History, LastEntry, Outcome, State, Tally};
@@ -73,12 +84,16 @@ pub struct Engine {
     pub graph: Arc<Graph>,
     /// Their code.
     pub library: Arc<dyn Library>,
+    /// How steps share transactions.
+    pub transaction: TransactionMode,
     /// How patient it is.
     pub patience: Patience,
     /// Where its events go.
     pub observer: Arc<dyn Observer>,
     /// What makes it stop.
     pub cancel: Cancel,
+    /// Where to back the database up before a run changes anything, if it is to be.
+    pub backup: Option<Utf8PathBuf>,
     /// What was read before there was an engine; used once.
     pub(crate) read_ahead: Mutex<Option<ReadAhead>>,
 }
@@ -108,6 +123,33 @@ struct Progress {
     done: Vec<StepReport>,
     /// The tally of what is applied now.
     tally: Tally,
+    watch: Watch,
+    /// What was locked after each step.
+    locks: Vec<Vec<RelationLock>>,
+    /// The names of what was locked.
+    names: BTreeMap<u32, String>,
+}
+
+/// What is looked at after each step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+enum Watch {
+    /// Nothing: what is there, the run itself has made, and nobody else can see it.
+    #[default]
+    Nothing,
+    /// The locks that the transaction holds. To list them takes the longer the more there are.
+    Locks,
+}
+
+/// What steps are taken for.
+#[derive(Debug, Clone, Copy)]
+enum Purpose<'a> {
+    /// To be in effect.
+    Run,
+    /// To see what they do.
+    Try {
+        /// Where what components read goes.
+        tape: Option<&'a Tape>,
+    },
 }
 
 impl Engine {
@@ -122,11 +164,14 @@ impl Engine {
     ) -> Result<RunReport, RunFailure> {
         let started = Instant::now();
         let mut progress = Progress::default();
-        match self.run_steps(target, direction, &mut progress).await {
-            Ok(heads) => Ok(RunReport {
+        let done = self
+            .run_steps(target, direction, Purpose::Run, &mut progress)
+            .await;
+        match done {
+            Ok(plan) => Ok(RunReport {
                 direction,
                 steps: progress.done,
-                heads,
+                heads: plan.to,
                 duration: started.elapsed(),
             }),
             Err((cause, aftermath)) => Err(RunFailure {
@@ -189,46 +234,55 @@ impl Engine {
         &self,
         target: &Target,
         direction: Direction,
+        purpose: Purpose<'_>,
         progress: &mut Progress,
-    ) -> Result<Vec<RevisionId>, (Cause, Aftermath)> {
+    ) -> Result<Plan, (Cause, Aftermath)> {
         let (mut session, glance) = self.glance().await.map_err(untouched)?;
         let plan = plan::plan(&self.graph, &glance.rows, target, direction)
             .map_err(|error| untouched(Cause::Plan(error)))?;
         if plan.is_empty() && self.is_as_recorded(&glance) {
-            return Ok(plan.to);
+            return Ok(plan);
         }
         let state = self.history.read(&mut *session).await.map_err(untouched)?;
         let plan = match self.plan_from(&state, target, direction) {
-            Ok(plan) if plan.is_empty() => return Ok(plan.to),
+            Ok(plan) if plan.is_empty() => return Ok(plan),
             Ok(plan) => plan,
             // Whoever has the lock knows whether another run is still at it.
             Err(Cause::Inconsistent(found)) if found.iter().any(is_perhaps_under_way) => plan,
             Err(cause) => return Err(untouched(cause)),
         };
+        self.end_of(&plan, purpose).map_err(untouched)?;
+        if matches!(purpose, Purpose::Run) {
+            self.check_backup_file().map_err(untouched)?;
+        }
         self.prepare(&plan).map_err(untouched)?;
         self.locked(async |held| {
             let result = self
-                .take_steps(target, direction, progress, session, held.lock())
+                .take_steps(target, direction, purpose, progress, session, held.lock())
                 .await;
             (held, result)
         })
         .await
     }
 
-    /// Plans again, now that nobody else changes the database, and takes the steps one by one.
+    /// Plans again, now that nobody else changes the database, and takes the steps.
     async fn take_steps(
         &self,
         target: &Target,
         direction: Direction,
+        purpose: Purpose<'_>,
         progress: &mut Progress,
         mut session: Lent,
         lock: &dyn RunLock,
-    ) -> Result<Vec<RevisionId>, (Cause, Aftermath)> {
+    ) -> Result<Plan, (Cause, Aftermath)> {
         let state = self.history.read(&mut *session).await.map_err(untouched)?;
         let plan = self
             .plan_from(&state, target, direction)
             .map_err(untouched)?;
-        if !plan.is_empty() {
+        let end = self.end_of(&plan, purpose).map_err(untouched)?;
+        let mut backup = None;
+        if !plan.is_empty() && matches!(purpose, Purpose::Run) {
+            backup = self.back_up().await.map_err(untouched)?;
             self.history
                 .ensure(&mut *session)
                 .await
@@ -243,21 +297,60 @@ impl Engine {
             progress.tally.join(revision, digest);
         }
         let run = Run::new(self.driver.dialect());
+        self.record_backup(&run, backup, progress, &mut *session, lock)
+            .await
+            .map_err(untouched)?;
+        let Some(end) = end else {
+            self.take_one_by_one(&run, &plan, &recorded, progress, session, lock)
+                .await?;
+            return Ok(plan);
+        };
+        let whole = Whole {
+            run: &run,
+            plan: &plan,
+            recorded: &recorded,
+            purpose,
+            end,
+        };
+        if let Purpose::Try { tape } = purpose {
+            session = Box::new(Rehearsal::new(session, tape.cloned()));
+        }
+        let result;
+        (session, result) = self.take_together(&whole, progress, session, lock).await;
+        result?;
+        if end == End::RollBack {
+            self.name_locks(&mut session, progress)
+                .await
+                .map_err(|source| (source.into(), Aftermath::DryRun))?;
+        }
+        Ok(plan)
+    }
+
+    /// Takes the steps, each in a transaction of its own or in none.
+    async fn take_one_by_one(
+        &self,
+        run: &Run,
+        plan: &Plan,
+        recorded: &BTreeMap<&str, &str>,
+        progress: &mut Progress,
+        mut session: Lent,
+        lock: &dyn RunLock,
+    ) -> Result<(), (Cause, Aftermath)> {
         for (at, step) in plan.steps.iter().enumerate() {
             if let Some(next) = plan.steps.get(at + 1) {
                 self.library.load_ahead(&next.revision);
             }
             let result;
             let before = recorded.get(step.revision.as_str()).copied();
-            (session, result) = self.step(&run, step, before, progress, session, lock).await;
+            (session, result) = self.step(run, step, before, progress, session, lock).await;
             match result {
                 Ok(report) => progress.done.push(report),
                 Err(failed) => {
-                    return Err(self.make_sure(&mut *session, &plan, progress, failed).await);
+                    return Err(self.make_sure(&mut *session, plan, progress, failed).await);
                 }
             }
         }
-        Ok(plan.to)
+        Ok(())
     }
 
     /// Plans, and refuses to go on where the database and the files disagree about what is applied.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use camino::{Utf8Path, Utf8PathBuf};
 use serde::Serialize;
 
 use crate::driver::Holder;
@@ -22,6 +23,22 @@ pub enum Event<'a> {
     WaitingForLock {
         /// Who, where that is known.
         holder: Option<&'a Holder>,
+    },
+    /// The database is being backed up, before anything is changed.
+    BackingUp {
+        /// Into this file.
+        file: &'a Utf8Path,
+    },
+    /// The backup is on its disk, whole.
+    BackedUp {
+        /// What it is.
+        #[serde(flatten)]
+        backup: &'a BackupReport,
+    },
+    /// A backup is being put in the place of the database.
+    Restoring {
+        /// The backup's file.
+        file: &'a Utf8Path,
     },
     /// Code is being made ready: compiled, or taken from the cache.
     Preparing {
@@ -143,7 +160,44 @@ pub struct RunReport {
     pub duration: Duration,
 }
 
-fn microseconds<S: serde::Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+/// A backup that was made.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BackupReport {
+    /// Its file, as it was given.
+    pub file: Utf8PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The SHA-256 of the file.
+    pub sha256: String,
+    /// How long it took.
+    #[serde(rename = "duration_us", serialize_with = "microseconds")]
+    pub duration: Duration,
+}
+
+/// A backup that is in the place of the database now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct RestoreReport {
+    /// Its file, as it was given.
+    pub file: Utf8PathBuf,
+    /// Its size.
+    pub bytes: u64,
+    /// The SHA-256 of the file.
+    pub sha256: String,
+    /// The version table's rows now.
+    pub heads: Vec<String>,
+    /// What was applied before and is not any more.
+    pub undone: Vec<String>,
+    /// What was not applied before and is now.
+    pub redone: Vec<String>,
+    /// How long it took, from the lock on.
+    #[serde(rename = "duration_us", serialize_with = "microseconds")]
+    pub duration: Duration,
+}
+
+pub(crate) fn microseconds<S: serde::Serializer>(
+    duration: &Duration,
+    to: S,
+) -> Result<S::Ok, S::Error> {
     to.serialize_u128(duration.as_micros())
 }
 

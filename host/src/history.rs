@@ -1,10 +1,11 @@
 //! The version table and the ledger, through the driver.
 //!
 //! The version table has one row for each applied head: the shape of `alembic_version`. The ledger is append-only:
-//! one row for each step that was tried, whatever became of it.
+//! one row for each step that was tried, whatever became of it, and one for each backup that was made or restored.
 
 mod log;
 mod record;
+mod safekeeping;
 mod schema;
 mod tally;
 
@@ -14,6 +15,7 @@ use jiff::Timestamp;
 
 pub use log::Entry;
 pub use record::{Attempt, Outcome};
+pub use safekeeping::{Kept, Note, Safekeeping};
 pub use tally::Tally;
 
 use crate::config::VersionTable;
@@ -156,6 +158,18 @@ impl History {
         Ok(())
     }
 
+    /// Begins a transaction that has the tables, without making them where they are missing when it is rolled back.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn begin_with_tables(&self, session: &mut dyn Session) -> Result<(), DriverError> {
+        session.begin().await?;
+        for sql in self.definitions() {
+            session.run(&sql).await?;
+        }
+        Ok(())
+    }
+
     /// The version table's rows, read when no transaction that has changed them is open any more, and durable when
     /// this returns.
     ///
@@ -204,13 +218,10 @@ impl History {
     /// # Errors
     /// A database error; nothing is changed then.
     pub async fn ensure(&self, session: &mut dyn Session) -> Result<(), DriverError> {
-        session.begin().await?;
-        for sql in self.definitions() {
-            if let Err(error) = session.run(&sql).await {
-                // The first error is the one to report; the transaction ends with the session at the latest.
-                let _ = session.rollback().await;
-                return Err(error);
-            }
+        if let Err(error) = self.begin_with_tables(session).await {
+            // The first error is the one to report; the transaction ends with the session at the latest.
+            let _ = session.rollback().await;
+            return Err(error);
         }
         Ok(session.commit(&[], Durability::Now).await?)
     }

@@ -7,12 +7,13 @@ mod start;
 
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
+use camino::Utf8PathBuf;
 use thiserror::Error;
 
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
 pub use start::Start;
 
-use crate::config::{Config, ConfigError, Folders, VersionTable};
+use crate::config::{Config, ConfigError, Folders, TransactionMode, VersionTable};
 use crate::driver::{self, Driver, DriverError, Settings};
 use crate::engine::{Engine, Patience};
 use crate::event::{Observer, RunReport};
@@ -63,8 +64,13 @@ pub struct RunOptions {
     pub patience: Patience,
     /// The parameters of the run (`-x`).
     pub parameters: std::collections::BTreeMap<String, String>,
+    /// How steps share transactions.
+    pub transaction: TransactionMode,
     /// Whether components are built and pinned first.
     pub pinning: Pinning,
+    /// Where to back the database up before a run changes anything, if it is to be. A relative path starts from the folder
+    /// that the program runs in.
+    pub backup: Option<Utf8PathBuf>,
 }
 
 impl Default for RunOptions {
@@ -74,7 +80,9 @@ impl Default for RunOptions {
             cancel: Cancel::default(),
             patience: Patience::default(),
             parameters: std::collections::BTreeMap::new(),
+            transaction: TransactionMode::default(),
             pinning: Pinning::AsIs,
+            backup: None,
         }
     }
 }
@@ -142,9 +150,11 @@ impl Project {
                 options.pinning,
                 Arc::clone(&options.observer),
             )),
+            transaction: options.transaction,
             patience: options.patience,
             observer: options.observer,
             cancel: options.cancel,
+            backup: options.backup,
             read_ahead: Mutex::default(),
             driver,
         }

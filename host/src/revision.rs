@@ -163,9 +163,12 @@ impl fmt::Display for Kind {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Transactional {
-    /// In one transaction together with its version row and its ledger row.
+    /// In one transaction together with its version row and its ledger row; in which others take part, where a whole run
+    /// has one.
     #[default]
     Yes,
+    /// In a transaction that is committed before the next migration begins, whatever the settings say.
+    Alone,
     /// Statement by statement, each committed at once: for `CREATE INDEX CONCURRENTLY` and its like.
     No,
 }

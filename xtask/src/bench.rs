@@ -2,6 +2,7 @@
 
 mod components;
 mod fill;
+mod graph;
 mod layout;
 mod measure;
 mod peer;
@@ -49,6 +50,10 @@ enum Bench {
     Components,
     /// A guest that fills a column, beside the same loop in native code.
     Fill,
+    /// Thousands of revisions: reading, planning, listing.
+    Graph,
+    /// Runs that are only tried, and runs that are only written.
+    Offline,
     /// The program itself: size, start, memory.
     Program,
 }
@@ -91,6 +96,13 @@ pub(crate) fn run_benches(options: &Options) -> Result<()> {
     }
     if options.includes(Bench::Fill) {
         fill::compare(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Graph) {
+        graph::compare(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Offline) {
+        graph::dry_run(&bed, &mut report)?;
+        graph::scripts(&bed, &mut report)?;
     }
     report.print();
     Ok(())

@@ -34,6 +34,12 @@ fn debian_packages(packages: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// The programs that make backups of PostgreSQL and bring them back. They come with Debian's server, and are missing where
+/// the environment names another one.
+pub(crate) fn pg_dump() -> Result<()> {
+    debian(&["pg_dump", "pg_restore"], &["postgresql-client"])
+}
+
 /// The programs that run scripts: `psql` comes with Debian's server.
 pub(crate) fn sqlite3() -> Result<()> {
     match Command::new("sqlite3").arg("--version").output() {

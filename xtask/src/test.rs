@@ -57,6 +57,7 @@ pub(crate) fn set_up() -> Result<()> {
             install::postgres(major)?;
         }
     }
+    install::pg_dump()?;
     install::sqlite3()?;
     guests::build()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use camino::Utf8Path;
+use camino::{Utf8Path, Utf8PathBuf};
 use whimbrel::config::{self, Config, Root};
 use whimbrel::engine::Engine;
 use whimbrel::graph::{Graph, Position};
@@ -12,6 +12,7 @@ use whimbrel::target::{Target, TargetError};
 use super::failure::Failure;
 use super::global::Global;
 use super::report::Report;
+use super::same_command;
 
 /// The flags, and the way out.
 pub(crate) struct Context {
@@ -35,25 +36,22 @@ impl Context {
         &self.global.directory
     }
 
-    /// The program with the flags that say which project and which database, as a command to run again. A URL is left
-    /// out, since it may have a password in it.
+    /// A path that stands on the command line.
+    pub(crate) fn path(&self, path: &Utf8Path) -> Utf8PathBuf {
+        match self.directory().as_str() {
+            "." => path.to_owned(),
+            _ => self.directory().join(path),
+        }
+    }
+
+    /// The program with the flags that say which project and which database, as a command to run again.
     pub(crate) fn program(&self) -> String {
-        let mut program = "whimbrel".to_owned();
-        let mut add = |flag: &str, value: &str| {
-            program.push_str(&format!(" {flag} {}", for_shell(value)));
-        };
-        if self.global.directory != "." {
-            add("-C", self.global.directory.as_str());
-        }
-        if let Some(config) = &self.global.config {
-            add("--config", config.as_str());
-        }
-        match &self.global.database {
-            Some(url) if url.contains("://") => add("--database", "URL"),
-            Some(database) => add("--database", database),
-            None => {}
-        }
-        program
+        same_command::program(&self.global)
+    }
+
+    /// The command that goes back to a backup of the database that the flags name.
+    pub(crate) fn way_back(&self, file: &Utf8Path) -> String {
+        same_command::restore(&self.global, file)
     }
 
     /// The settings of the project here.
@@ -110,15 +108,6 @@ impl Connected {
     /// Keeps them until the process ends: to give back each of thousands of migrations takes longer than to leave.
     pub(crate) fn keep(project: Arc<Project>, engine: Engine) -> &'static Self {
         Box::leak(Box::new(Self { project, engine }))
-    }
-}
-
-/// A word as a shell takes it.
-fn for_shell(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
-    match word.chars().all(is_plain) && !word.is_empty() {
-        true => word.to_owned(),
-        false => format!("'{}'", word.replace('\'', r"'\''")),
     }
 }
 

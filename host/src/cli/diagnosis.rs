@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use whimbrel::config::ConfigError;
+use whimbrel::driver::backup::BackupError;
 use whimbrel::driver::{DatabaseError, DriverError};
 use whimbrel::engine::{Aftermath, Cause, Inconsistency, RepairError, RunFailure};
 use whimbrel::migration::{MigrationError, PrepareError};
@@ -13,6 +14,7 @@ use whimbrel::scaffold::ScaffoldError;
 use whimbrel::target::TargetError;
 
 use super::failure::Failure;
+use super::run::WAY_BACK;
 use super::snippet::Snippet;
 
 /// A failure, taken apart for the reader.
@@ -45,6 +47,15 @@ impl Diagnosis {
                 errors.0.iter().map(ToString::to_string),
             ),
             Failure::Run(failure) => Self::of_run(failure),
+            Failure::BackedUp { failure, way_back } => {
+                let mut diagnosis = Self::of_run(failure);
+                let way_back = format!("{WAY_BACK} {way_back}");
+                diagnosis.state = Some(match diagnosis.state {
+                    Some(state) => format!("{state}\n{way_back}"),
+                    None => way_back,
+                });
+                diagnosis
+            }
             Failure::Build(failure) => Self::chain(failure.as_ref()).hinted(build_hint(failure)),
             Failure::Config(error) => Self::chain(error).hinted(config_hint(error)),
             Failure::Target(error) => Self::chain(error).hinted(target_hint(error)),
@@ -131,6 +142,14 @@ impl Diagnosis {
                 "the database and the migrations disagree",
                 found.iter().map(ToString::to_string),
             ),
+            Cause::Backup { source, .. } | Cause::Restore { source, .. } => {
+                let mut diagnosis = Self {
+                    title: failure.cause.to_string(),
+                    ..Self::default()
+                };
+                diagnosis.add_backup(source);
+                diagnosis
+            }
             cause => Self::chain(cause),
         };
         // What the database or the migration itself advises is closer to the matter.
@@ -177,6 +196,17 @@ impl Diagnosis {
             other => {
                 self.add_cause(other.to_string());
                 self.add_causes(other.source());
+            }
+        }
+    }
+
+    fn add_backup(&mut self, error: &BackupError) {
+        match error {
+            BackupError::Database(error) => self.add_driver(error),
+            error => {
+                self.add_cause(error.to_string());
+                self.add_causes(error.source());
+                self.hint = backup_hint(error);
             }
         }
     }
@@ -305,6 +335,17 @@ fn driver_hint(error: &DriverError) -> Option<String> {
     }
 }
 
+fn backup_hint(error: &BackupError) -> Option<String> {
+    match error {
+        BackupError::NoProgram { major, .. } => Some(format!(
+            "install the client programs of PostgreSQL {major}: on Debian and Ubuntu \
+             `apt-get install postgresql-client-{major}`, where needed from apt.postgresql.org"
+        )),
+        BackupError::Exists { .. } => Some("name a file that does not exist yet".to_owned()),
+        _ => None,
+    }
+}
+
 fn run_hint(failure: &RunFailure) -> Option<String> {
     if let Aftermath::Partial(revision) = &failure.aftermath {
         return Some(unfinished_hint(revision));
@@ -327,6 +368,13 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
         Cause::Irreversible { .. } => {
             "add a `-- whimbrel:downgrade` section, or go back from a backup"
         }
+        Cause::Mixed(_) => {
+            "name a revision before it to go in parts, each of which is all or nothing, or give up on that with \
+             --transaction migration"
+        }
+        Cause::Lasting(_) => {
+            "name the revision before it to try what comes first; what comes behind it can be tried when it is applied"
+        }
         Cause::Locked { .. } => {
             "wait until it has finished and run this again, or wait longer with --lock-wait"
         }
@@ -335,6 +383,16 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
         }
         Cause::Prepare(PrepareError::Refused { .. }) => {
             "run `whimbrel build`, review the change of whimbrel.lock, and commit it"
+        }
+        Cause::Restore { source, .. } => match source.as_ref() {
+            BackupError::Database(error) if error.is_transient() => {
+                "something else uses the database; stop it and run this again"
+            }
+            _ => return None,
+        },
+        Cause::ForeignBackup { .. } => {
+            "if it is the right file all the same, bring it back with the database's own tools (`pg_restore`, or a copy of the \
+             file)"
         }
         Cause::Cancelled => "run the same command again to go on",
         Cause::Migration { source, .. }

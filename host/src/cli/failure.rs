@@ -6,6 +6,7 @@ use camino::Utf8PathBuf;
 use thiserror::Error;
 use whimbrel::config::ConfigError;
 use whimbrel::driver::DriverError;
+use whimbrel::driver::tape::TapeError;
 use whimbrel::engine::{Cause, RunFailure};
 use whimbrel::graph::GraphErrors;
 use whimbrel::plan::PlanError;
@@ -29,6 +30,13 @@ pub(crate) enum Failure {
     Driver(#[from] DriverError),
     #[error(transparent)]
     Run(#[from] RunFailure),
+    /// A run failed that had begun with a backup.
+    #[error("{failure}")]
+    BackedUp {
+        failure: RunFailure,
+        /// The command that goes back to it.
+        way_back: String,
+    },
     #[error(transparent)]
     Build(Box<BuildFailure>),
     #[error(transparent)]
@@ -37,6 +45,8 @@ pub(crate) enum Failure {
     Scaffold(#[from] ScaffoldError),
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error(transparent)]
+    Tape(#[from] TapeError),
     /// The arguments do not make sense together.
     #[error("{0}")]
     Usage(String),

@@ -2,16 +2,17 @@
 
 use std::sync::Arc;
 
+use camino::Utf8Path;
 use owo_colors::OwoColorize;
 use whimbrel::graph::Position;
-use whimbrel::history::Outcome;
+use whimbrel::history::{Note, Outcome, Safekeeping};
 use whimbrel::project::RunOptions;
 use whimbrel::target::Range;
 
 use super::context::{Context, block_on};
 use super::drawing;
 use super::failure::Failure;
-use super::progress::{count, human};
+use super::progress::{count, human, size};
 use super::report::{Format, Verdict};
 use super::view::{self, Detail};
 
@@ -98,6 +99,19 @@ fn log(context: &Context) -> Result<Verdict, Failure> {
             Some(outcome) => outcome.as_str().red().to_string(),
             None => "?".to_owned(),
         };
+        if let Some(backup) = &entry.backup {
+            report.line(format_args!(
+                "{started} {} {outcome}  ({}, {}) by {}",
+                entry.action,
+                human(entry.duration()),
+                size(backup.bytes),
+                entry.performed_by,
+            ));
+            for line in about(backup, &entry.action, context) {
+                report.line(format_args!("    {}", harmless(&line)));
+            }
+            continue;
+        }
         report.line(format_args!(
             "{started} {} {} {outcome}  ({}, {}, {}) by {}",
             entry.action,
@@ -109,12 +123,32 @@ fn log(context: &Context) -> Result<Verdict, Failure> {
         ));
         if let Some(error) = &entry.error {
             // A guest may have written it.
-            let error: String = error
-                .chars()
-                .map(|c| if c.is_control() { ' ' } else { c })
-                .collect();
-            report.line(format_args!("    {error}"));
+            report.line(format_args!("    {}", harmless(error)));
         }
     }
     Ok(Verdict::Done)
+}
+
+/// What a terminal does not take for a command.
+fn harmless(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// How to go back to a backup, or what going back has done.
+fn about(backup: &Note, action: &str, context: &Context) -> Vec<String> {
+    if action == Safekeeping::Backup.as_str() {
+        return vec![context.way_back(Utf8Path::new(&backup.file))];
+    }
+    let mut lines = vec![format!("from {}", backup.file)];
+    for (what, revisions) in [
+        ("undone", &backup.undone),
+        ("applied again", &backup.redone),
+    ] {
+        if !revisions.is_empty() {
+            lines.push(format!("{what}: {}", revisions.join(", ")));
+        }
+    }
+    lines
 }

@@ -14,6 +14,8 @@ use super::report::{Report, Showing};
 /// Shows the events of a run.
 pub(crate) struct Progress {
     report: Report,
+    /// Where there is one object to print at the end, nothing else may be printed before it.
+    showing: Showing,
     state: Mutex<State>,
 }
 
@@ -23,6 +25,8 @@ struct State {
     message: String,
     bar: Option<ProgressBar>,
     last_progress: Option<Instant>,
+    /// Whether the run has begun with a backup.
+    has_backup: bool,
 }
 
 /// Progress is told at most this often where every telling is a line.
@@ -34,7 +38,19 @@ impl Progress {
     pub(crate) fn new(report: Report) -> Self {
         Self {
             report,
+            showing: report.showing(),
             state: Mutex::default(),
+        }
+    }
+
+    /// Shows a run that is only tried, of which the end alone is told as JSON.
+    pub(crate) fn of_dry_run(report: Report) -> Self {
+        Self {
+            showing: match report.showing() {
+                Showing::Events => Showing::Lines,
+                other => other,
+            },
+            ..Self::new(report)
         }
     }
 
@@ -44,6 +60,12 @@ impl Progress {
         if let Some(bar) = state.bar.take() {
             bar.finish_and_clear();
         }
+    }
+
+    /// Whether the run has begun with a backup.
+    pub(crate) fn has_backup(&self) -> bool {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.has_backup
     }
 
     /// Prints a line, above the moving one if there is one.
@@ -56,7 +78,7 @@ impl Progress {
 
     /// Says what is going on, in the moving line or in one of its own.
     fn activity(&self, state: &mut State, what: String) {
-        if self.report.showing() == Showing::Live {
+        if self.showing == Showing::Live {
             match &state.bar {
                 Some(bar) => {
                     bar.set_style(style(Length::Unknown));
@@ -72,7 +94,7 @@ impl Progress {
 
     /// Says what the run waits for: even plain lines tell that before it is over.
     fn pause(&self, state: &mut State, what: String) {
-        match self.report.showing() {
+        match self.showing {
             Showing::Live => self.activity(state, what),
             _ => self.line(state, &what),
         }
@@ -121,6 +143,13 @@ impl Progress {
                 }
             }
             Event::Preparing { .. } => {}
+            Event::BackingUp { file } => self.activity(state, format!("backing up to {file} …")),
+            Event::BackedUp { backup } => {
+                let about = format!("({}, {})", size(backup.bytes), human(backup.duration));
+                let line = format!("{} {}  {}", "backup".green(), backup.file, about.dimmed());
+                self.line(state, &line);
+            }
+            Event::Restoring { file } => self.activity(state, format!("restoring {file} …")),
             Event::WaitingForLock { holder } => {
                 let by = holder.map_or_else(String::new, |holder| format!(" ({holder})"));
                 self.pause(state, format!("waiting for another run to finish{by} …"));
@@ -138,7 +167,7 @@ impl Progress {
                 bytes,
                 imports,
             } => {
-                let size = format!("({:.1} KB)", *bytes as f64 / 1000.0);
+                let size = format!("({})", size(*bytes as u64));
                 let line = format!(
                     "{} {}  {}",
                     "built".green(),
@@ -206,7 +235,8 @@ impl Progress {
 impl Observer for Progress {
     fn event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.report.showing() == Showing::Events {
+        state.has_backup |= matches!(event, Event::BackedUp { .. });
+        if self.showing == Showing::Events {
             if !matches!(event, Event::Progress { .. }) || state.is_progress_due() {
                 self.report.json(event);
             }
@@ -249,6 +279,18 @@ fn style(length: Length) -> ProgressStyle {
         Length::Unknown => "{spinner} {msg} {elapsed}",
     };
     ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+}
+
+/// A size in the unit that fits; components are told in kilobytes.
+pub(crate) fn size(bytes: u64) -> String {
+    let bytes = bytes as f64;
+    if bytes < 1e6 {
+        format!("{:.1} KB", bytes / 1e3)
+    } else if bytes < 1e9 {
+        format!("{:.1} MB", bytes / 1e6)
+    } else {
+        format!("{:.1} GB", bytes / 1e9)
+    }
 }
 
 /// A duration with as many digits as anyone reads.

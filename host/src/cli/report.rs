@@ -11,6 +11,7 @@ use owo_colors::OwoColorize;
 use serde::Serialize;
 use whimbrel::config::ConfigError;
 use whimbrel::driver::DriverError;
+use whimbrel::driver::backup::BackupError;
 use whimbrel::engine::{Cause, RunFailure};
 use whimbrel::migration::{MigrationError, PrepareError};
 use whimbrel::plan::PlanError;
@@ -54,6 +55,15 @@ pub(crate) enum Showing {
     Lines,
     /// By events on stdout.
     Events,
+}
+
+/// What someone answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Answer {
+    Yes,
+    No,
+    /// There is no terminal to ask on.
+    NobodyThere,
 }
 
 /// The program's voice: results go to stdout, everything else to stderr.
@@ -168,6 +178,19 @@ impl Report {
         }
     }
 
+    /// Asks a question that is answered with yes or no, where someone is there to answer.
+    pub(crate) fn confirm(&self, question: &str) -> Answer {
+        if !self.can_ask() {
+            return Answer::NobodyThere;
+        }
+        let answer = self.ask(format_args!("{question} [y/N] "));
+        // Whoever cannot be understood has not said yes.
+        match answer.unwrap_or_default().to_ascii_lowercase().as_str() {
+            "y" | "yes" => Answer::Yes,
+            _ => Answer::No,
+        }
+    }
+
     /// Ends the process: prints the failure, if any, and says how it went.
     pub(crate) fn finish(&self, outcome: Result<Verdict, Failure>) -> ExitCode {
         match outcome {
@@ -253,7 +276,7 @@ fn exit_code(failure: &Failure) -> u8 {
         Failure::Config(ConfigError::Read { .. }) => FAILED,
         Failure::Config(_) => USAGE,
         Failure::Driver(error) => of_driver(error),
-        Failure::Run(failure) => of_run(failure),
+        Failure::Run(failure) | Failure::BackedUp { failure, .. } => of_run(failure),
         Failure::Sources(_)
         | Failure::Source(_)
         | Failure::Graph(_)
@@ -262,6 +285,7 @@ fn exit_code(failure: &Failure) -> u8 {
         | Failure::Scaffold(_)
         | Failure::Write { .. }
         | Failure::Runtime(_)
+        | Failure::Tape(_)
         | Failure::Signals(_) => FAILED,
     }
 }
@@ -275,6 +299,10 @@ fn of_run(failure: &RunFailure) -> u8 {
         Cause::Prepare(PrepareError::Load { source, .. }) | Cause::Migration { source, .. } => {
             of_migration(source)
         }
+        Cause::Backup { source, .. } | Cause::Restore { source, .. } => match source.as_ref() {
+            BackupError::Database(error) => of_driver(error),
+            _ => FAILED,
+        },
         Cause::Database(error)
         | Cause::Record { source: error, .. }
         | Cause::Transaction { source: error, .. } => of_driver(error),

@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use camino::{Utf8Path, Utf8PathBuf};
+use clap::ValueEnum;
 use serde::Serialize;
-use whimbrel::config::Config;
+use whimbrel::config::{Config, TransactionMode};
+use whimbrel::driver::tape::Tape;
 use whimbrel::engine::{Patience, RunFailure};
 use whimbrel::event::RunReport;
 use whimbrel::migration::Cancel;
 use whimbrel::project::{Pinning, Project, RunOptions, Start};
-use whimbrel::revision::{Direction, RevisionId};
+use whimbrel::revision::Direction;
 use whimbrel::target::Target;
 
 use super::context::{Connected, Context, block_on};
+use super::dry_run;
 use super::failure::Failure;
 use super::progress::{Progress, count, human};
 use super::report::{self, Format, Report, Verdict};
@@ -46,15 +50,49 @@ struct Waiting {
     /// Print the run as a script for psql or sqlite3 instead
     #[arg(long)]
     sql: bool,
+    /// Run everything, report what it did and which locks it took, and roll it back
+    #[arg(long, conflicts_with = "sql")]
+    dry_run: bool,
+    /// With --dry-run, keep here what components read; with --sql, answer them from it
+    #[arg(long, value_name = "FILE")]
+    record: Option<Utf8PathBuf>,
+    /// One transaction for each migration, or one for the whole run [default: as in whimbrel.toml]
+    #[arg(
+        long,
+        value_name = "migration|run",
+        hide_possible_values = true,
+        value_enum
+    )]
+    transaction: Option<Shared>,
     /// A word for the migrations, which they get as the parameter `tag`
     #[arg(long, value_name = "WORD")]
     tag: Option<String>,
+    /// Back the database up to this file first, which must not exist yet; `whimbrel restore` goes back to it
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["sql", "dry_run"])]
+    backup: Option<Utf8PathBuf>,
     /// How long to wait for another run to finish
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     lock_wait: Duration,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+/// How steps share transactions.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Shared {
+    Migration,
+    Run,
+}
+
+impl Waiting {
+    fn transaction(&self, config: &Config) -> TransactionMode {
+        match self.transaction {
+            None => config.transaction,
+            Some(Shared::Migration) => TransactionMode::Migration,
+            Some(Shared::Run) => TransactionMode::Run,
+        }
+    }
+}
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     text.parse::<jiff::SignedDuration>()
         .ok()
         .and_then(|duration| Duration::try_from(duration).ok())
@@ -104,12 +142,35 @@ fn run(
     if let Some(tag) = &waiting.tag {
         parameters.insert("tag".to_owned(), tag.clone());
     }
+    if waiting.record.is_some() && !waiting.sql && !waiting.dry_run {
+        return Err(Failure::Usage(
+            "--record goes with --dry-run, which writes it, or with --sql, which reads it"
+                .to_owned(),
+        ));
+    }
+    let transaction = waiting.transaction(config);
     if waiting.sql {
-        return script(context, config, target, direction, pinning, parameters);
+        let options = RunOptions {
+            parameters,
+            transaction,
+            pinning,
+            ..RunOptions::default()
+        };
+        return script(
+            context,
+            config,
+            target,
+            direction,
+            options,
+            waiting.record.as_deref(),
+        );
     }
     let target: Target = target.parse()?;
     let report = context.report;
-    let progress = Arc::new(Progress::new(report));
+    let progress = Arc::new(match waiting.dry_run {
+        true => Progress::of_dry_run(report),
+        false => Progress::new(report),
+    });
     let cancel = Cancel::default();
     stop_on_signal(report, cancel.clone())?;
     let options = RunOptions {
@@ -120,8 +181,31 @@ fn run(
             ..Patience::default()
         },
         parameters,
+        transaction,
         pinning,
+        backup: waiting.backup.as_ref().map(|file| context.path(file)),
     };
+    if waiting.dry_run {
+        if let Some(path) = waiting.record.as_ref().filter(|path| path.exists()) {
+            return Err(Failure::Usage(format!(
+                "{path} is there already; give --record the name of a new file"
+            )));
+        }
+        let tried = block_on(async {
+            let Connected { engine, .. } = context.connect(config, options).await?;
+            let dialect = engine.driver.dialect();
+            let tape = waiting.record.as_ref().map(|_| Tape::new(dialect));
+            let tried = engine.dry_run(&target, direction, tape.as_ref()).await?;
+            if let Some((path, tape)) = waiting.record.as_ref().zip(tape) {
+                tape.save(path)?;
+            }
+            Ok((tried, engine.driver.location()))
+        });
+        progress.clear();
+        let (tried, location) = tried?;
+        dry_run::print(report, &tried, &location);
+        return Ok(Verdict::Done);
+    }
     let (outcome, location) = block_on(async {
         let (project, engine) = match Project::start(config, options, &target, direction).await? {
             Start::Settled { report, driver } => return Ok((Ok(report), driver.location())),
@@ -135,16 +219,41 @@ fn run(
         Ok((outcome, engine.driver.location()))
     })?;
     progress.clear();
+    let backup = match &waiting.backup {
+        None => Backup::NotAsked,
+        Some(file) if progress.has_backup() => Backup::Made(context.way_back(file)),
+        Some(_) => Backup::NotMade,
+    };
     match outcome {
         Ok(done) => {
-            finish(report, &done, &location);
+            finish(report, &done, &location, &backup);
             Ok(Verdict::Done)
         }
         Err(failure) => {
             if report.format() == Format::Json {
-                report.json(&Ended::failed(&failure));
+                report.json(&Ended::failed(&failure, &backup));
             }
-            Err(failure.into())
+            Err(match backup {
+                Backup::Made(way_back) => Failure::BackedUp { failure, way_back },
+                Backup::NotAsked | Backup::NotMade => failure.into(),
+            })
+        }
+    }
+}
+
+/// What became of the backup that a run is to begin with.
+enum Backup {
+    NotAsked,
+    NotMade,
+    /// The command that goes back to it.
+    Made(String),
+}
+
+impl Backup {
+    fn way_back(&self) -> Option<&str> {
+        match self {
+            Self::Made(way_back) => Some(way_back),
+            Self::NotAsked | Self::NotMade => None,
         }
     }
 }
@@ -155,8 +264,8 @@ fn script(
     config: &Config,
     target: &str,
     direction: Direction,
-    pinning: Pinning,
-    parameters: std::collections::BTreeMap<String, String>,
+    options: RunOptions,
+    record: Option<&Utf8Path>,
 ) -> Result<Verdict, Failure> {
     let (from, to) = match target.split_once(':') {
         Some((from, to)) => (Some(from.parse()?), to),
@@ -170,12 +279,18 @@ fn script(
     let to: Target = to.parse()?;
     let options = RunOptions {
         observer: Arc::new(Progress::new(context.report)),
-        parameters,
-        pinning,
-        ..RunOptions::default()
+        ..options
     };
     let engine = context.offline(config, options)?;
-    let script = block_on(async { Ok(engine.script(from.as_ref(), &to, direction).await?) })?;
+    let tape = match record {
+        Some(path) => Some(Tape::load(path, engine.driver.dialect())?),
+        None => None,
+    };
+    let script = block_on(async {
+        Ok(engine
+            .script(from.as_ref(), &to, direction, tape.as_ref())
+            .await?)
+    })?;
     context.report.raw(&script);
     Ok(Verdict::Done)
 }
@@ -187,37 +302,48 @@ enum Ended<'a> {
     RunFinished {
         #[serde(flatten)]
         report: &'a RunReport,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        way_back: Option<&'a str>,
     },
     RunFailed {
         error: String,
         state: String,
         done: usize,
         planned: usize,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        way_back: Option<&'a str>,
     },
 }
 
-impl Ended<'_> {
-    fn failed(failure: &RunFailure) -> Self {
+impl<'a> Ended<'a> {
+    fn failed(failure: &RunFailure, backup: &'a Backup) -> Self {
         Self::RunFailed {
             error: failure.cause.to_string(),
             state: failure.state(),
             done: failure.done.len(),
             planned: failure.planned,
+            way_back: backup.way_back(),
         }
     }
 }
 
-fn finish(report: Report, done: &RunReport, location: &str) {
+fn finish(report: Report, done: &RunReport, location: &str, backup: &Backup) {
+    let way_back = backup.way_back();
     if report.format() == Format::Json {
-        return report.json(&Ended::RunFinished { report: done });
+        return report.json(&Ended::RunFinished {
+            report: done,
+            way_back,
+        });
     }
-    let heads: Vec<&str> = done.heads.iter().map(RevisionId::as_str).collect();
-    let at = match heads.as_slice() {
-        [] => "base".to_owned(),
-        heads => heads.join(", "),
-    };
+    let at = dry_run::at(&done.heads);
     if done.steps.is_empty() {
-        return report.message(format_args!("Nothing to do: {location} is at {at}."));
+        let no_backup = match backup {
+            Backup::NotMade => "; no backup was made",
+            Backup::NotAsked | Backup::Made(_) => "",
+        };
+        return report.message(format_args!(
+            "Nothing to do: {location} is at {at}{no_backup}."
+        ));
     }
     let statements = done.steps.iter().map(|step| step.work.statements).sum();
     let rows = done.steps.iter().map(|step| step.work.rows).sum();
@@ -232,10 +358,16 @@ fn finish(report: Report, done: &RunReport, location: &str) {
         count(rows, "row"),
         human(done.duration)
     ));
+    if let Some(way_back) = way_back {
+        report.message(format_args!("{WAY_BACK} {way_back}"));
+    }
 }
 
+/// What stands before the command that goes back to a backup.
+pub(super) const WAY_BACK: &str = "To go back to the backup:";
+
 /// Stops the run at the first Ctrl-C, and the process at the second.
-fn stop_on_signal(report: Report, cancel: Cancel) -> Result<(), Failure> {
+pub(super) fn stop_on_signal(report: Report, cancel: Cancel) -> Result<(), Failure> {
     ctrlc::set_handler(move || {
         if cancel.is_requested() {
             report::abort();

@@ -118,8 +118,10 @@ fn transaction_mode<'de, D: Deserializer<'de>>(
     let text = String::deserialize(deserializer)?;
     match text.as_str() {
         "migration" => Ok(TransactionMode::Migration),
+        "run" => Ok(TransactionMode::Run),
         other => Err(de::Error::custom(format!(
-            "transaction = \"{other}\" is not known; use \"migration\" (one for each migration)"
+            "transaction = \"{other}\" is not known; use \"migration\" (one for each migration) or \"run\" (one for all \
+             that a command runs)"
         ))),
     }
 }

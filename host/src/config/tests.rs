@@ -75,8 +75,9 @@ fn mistakes_name_line_and_what_was_meant() {
             ":2: unknown key `ulr`; did you mean `url`?",
         ),
         (
-            "transaction = 'run'",
-            ":1: transaction = \"run\" is not known; use \"migration\" (one for each migration)",
+            "transaction = 'none'",
+            ":1: transaction = \"none\" is not known; use \"migration\" (one for each migration) or \"run\" (one for all \
+             that a command runs)",
         ),
         (
             "lock_timeout = 'soon'",

@@ -73,6 +73,9 @@ pub enum DriverError {
     /// A migration reads while a script is written: there is no database to answer.
     #[error("a script is being written, without a database that could answer")]
     Offline,
+    /// A migration reads while a script is written, and the record of an earlier dry run has no answer; the text says why.
+    #[error("a script is being written, and the record has no answer to this: {0}")]
+    Unrecorded(String),
     /// The statement was cancelled by [`Canceller::cancel`](super::Canceller::cancel) or by an operator.
     #[error("the statement was cancelled")]
     Cancelled,

@@ -1,5 +1,6 @@
 //! PostgreSQL, over tokio-postgres.
 
+mod backup;
 mod error;
 mod link;
 mod lock;
@@ -12,7 +13,9 @@ mod values;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use camino::Utf8Path;
 
+use super::backup::{BackupError, Restoration};
 use super::{Dialect, Driver, DriverError, RunLock, Session, Settings, Value};
 use crate::sql::guard::Protected;
 use link::Link;
@@ -44,6 +47,10 @@ impl Postgres {
             protected: Protected::new(&settings.version_table),
         })
     }
+
+    fn session(&self, link: Link) -> PostgresSession {
+        PostgresSession::new(link, self.lock_timeout, self.protected.clone())
+    }
 }
 
 #[async_trait]
@@ -58,8 +65,7 @@ impl Driver for Postgres {
 
     async fn connect(&self) -> Result<Box<dyn Session>, DriverError> {
         let link = Link::open(&self.connection, |_| {}).await?;
-        let session = PostgresSession::new(link, self.lock_timeout, self.protected.clone());
-        Ok(Box::new(session))
+        Ok(Box::new(self.session(link)))
     }
 
     async fn open_lock(&self, version_table: &str) -> Result<Box<dyn RunLock>, DriverError> {
@@ -68,6 +74,14 @@ impl Driver for Postgres {
         })
         .await?;
         Ok(Box::new(PostgresLock::new(link, version_table)))
+    }
+
+    async fn back_up(&self, to: &Utf8Path) -> Result<(), BackupError> {
+        self.dump(to).await
+    }
+
+    async fn open_backup(&self, from: &Utf8Path) -> Result<Box<dyn Restoration>, BackupError> {
+        self.open_dump(from).await
     }
 }
 

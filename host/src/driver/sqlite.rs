@@ -3,6 +3,7 @@
 //! A session is a connection on a thread of its own. Reading never makes a file: a database that is not there is
 //! empty until the first write.
 
+mod backup;
 mod cursor;
 mod decimal;
 mod error;
@@ -11,6 +12,7 @@ mod guard;
 mod lock;
 mod place;
 mod process;
+mod restore;
 mod session;
 mod thread;
 mod time;
@@ -27,7 +29,9 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use self::guard::Guard;
 use self::lock::SqliteLock;
 use self::place::{Opened, Place, Purpose};
+use self::restore::SqliteRestoration;
 use self::session::SqliteSession;
+use super::backup::{BackupError, Restoration};
 use super::{Dialect, Driver, DriverError, RunLock, Session, Settings, Value};
 
 /// A SQLite database: a file, or one in memory that lives as long as this value.
@@ -88,6 +92,27 @@ impl Driver for Sqlite {
     async fn open_lock(&self, _version_table: &str) -> Result<Box<dyn RunLock>, DriverError> {
         self.keep_alive()?;
         Ok(Box::new(SqliteLock::new(self.place.clone())))
+    }
+
+    async fn back_up(&self, to: &Utf8Path) -> Result<(), BackupError> {
+        let (place, to, patience) = (
+            self.place.clone(),
+            to.to_owned(),
+            self.settings.lock_timeout,
+        );
+        backup::apart(move |stop| backup::back_up(&place, &to, patience, stop)).await
+    }
+
+    async fn open_backup(&self, from: &Utf8Path) -> Result<Box<dyn Restoration>, BackupError> {
+        self.keep_alive()?;
+        let guard = Arc::new(Guard::new(&self.settings.version_table));
+        let restoration = SqliteRestoration::open(
+            self.place.clone(),
+            from.to_owned(),
+            guard,
+            self.settings.lock_timeout,
+        );
+        Ok(Box::new(restoration.await?))
     }
 }
 

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::RepairError;
+use crate::driver::backup::BackupError;
 use crate::driver::{DriverError, Holder};
 use crate::event::StepReport;
 use crate::history::Outcome;
@@ -43,8 +44,12 @@ pub enum Aftermath {
     Committed(RevisionId),
     /// The connection broke while the step was committed, and the database could not be asked whether it took effect.
     Unknown(RevisionId),
+    /// The steps were only tried: all of them were rolled back, and nothing is in effect.
+    DryRun,
     /// The server went down, and could not be asked which of the steps from this one on it has kept.
     UnknownFrom(RevisionId),
+    /// The connection broke while a restore was committed, and whether it took effect is not known.
+    UnknownRestore,
 }
 
 /// What made a run fail.
@@ -62,6 +67,12 @@ pub enum Cause {
         /// The revision.
         revision: RevisionId,
     },
+    /// The plan is to be all or nothing, but these have transactions of their own, or none.
+    #[error("{} cannot share a transaction with other migrations", ids(.0))]
+    Mixed(Vec<RevisionId>),
+    /// The plan is to be tried, but these run without a transaction and could not be rolled back.
+    #[error("{} cannot be tried: without a transaction nothing can be rolled back", ids(.0))]
+    Lasting(Vec<RevisionId>),
     /// What was asked for repairs nothing.
     #[error(transparent)]
     Repair(RepairError),
@@ -123,6 +134,32 @@ pub enum Cause {
         #[source]
         source: DriverError,
     },
+    /// The backup before the run could not be made.
+    #[error("the database could not be backed up to {file}, and the run did not start")]
+    Backup {
+        /// The file that was to be written.
+        file: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: Box<BackupError>,
+    },
+    /// A backup could not be restored.
+    #[error("{file} could not be restored")]
+    Restore {
+        /// The backup's file.
+        file: Utf8PathBuf,
+        /// Why.
+        #[source]
+        source: Box<BackupError>,
+    },
+    /// A backup is one of something else.
+    #[error("{file} is not a backup of a database of this project: {reason}")]
+    ForeignBackup {
+        /// The backup's file.
+        file: Utf8PathBuf,
+        /// How that is known.
+        reason: String,
+    },
     /// The user asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -158,6 +195,11 @@ pub enum Inconsistency {
         /// When it began.
         started: Option<Timestamp>,
     },
+}
+
+fn ids(revisions: &[RevisionId]) -> String {
+    let ids: Vec<&str> = revisions.iter().map(RevisionId::as_str).collect();
+    ids.join(", ")
 }
 
 fn ending(outcome: Outcome) -> &'static str {
@@ -202,8 +244,14 @@ impl RunFailure {
 
     /// What state the database is in now, in one sentence.
     pub fn state(&self) -> String {
+        if self.aftermath == Aftermath::DryRun {
+            return "Nothing was changed: it was a dry run.".to_owned();
+        }
         if self.planned == 0 && self.aftermath == Aftermath::Untouched {
             return "Nothing was changed.".to_owned();
+        }
+        if self.aftermath == Aftermath::UnknownRestore {
+            return format!("{}.", self.aftermath);
         }
         format!(
             "{} of {} applied; {}.",
@@ -229,6 +277,7 @@ impl fmt::Display for Aftermath {
                     "the commit of {id} took effect, although its answer was lost"
                 )
             }
+            Self::DryRun => f.write_str("all of it rolled back"),
             Self::Unknown(id) => write!(
                 f,
                 "whether {id} was committed is not known, since the connection broke before the answer"
@@ -236,6 +285,9 @@ impl fmt::Display for Aftermath {
             Self::UnknownFrom(id) => write!(
                 f,
                 "whether {id} and what followed it was kept is not known, since the server cannot be asked"
+            ),
+            Self::UnknownRestore => f.write_str(
+                "The connection broke before the answer to COMMIT came: the database is as it was, or as the backup is",
             ),
         }
     }

@@ -4,8 +4,10 @@ use async_trait::async_trait;
 
 use super::stamp::Stamping;
 use super::step::{action, lend, tally_after};
-use super::{Aftermath, Cause, Engine, Lent, Progress, Run, RunFailure, untouched};
+use super::together::End;
+use super::{Aftermath, Cause, Engine, Lent, Progress, Purpose, Run, RunFailure, untouched};
 use crate::driver::recording::{Recording, Script};
+use crate::driver::tape::Tape;
 use crate::driver::{
     Dialect, DriverError, Durability, Holder, LockAttempt, RunLock, Session, Statement,
 };
@@ -22,6 +24,10 @@ const SQLITE_HEADER: &str = ".bail on
 PRAGMA foreign_keys = OFF;
 CREATE TEMP TABLE whimbrel_assertion (
     touched integer CONSTRAINT \"the database is where the script starts\" CHECK (touched = 1)
+);";
+/// What a script needs that asserts what migrations read.
+const SQLITE_READING: &str = "CREATE TEMP TABLE whimbrel_reading (
+    same integer CONSTRAINT \"the database has what the dry run read\" CHECK (same = 1)
 );";
 
 /// Foreign keys are not enforced while a migration runs, and are checked in the end, as in a run. A run knows which
@@ -41,17 +47,23 @@ WHERE now.count > coalesce(was.count, 0);";
 impl Engine {
     /// The script, for `psql` or `sqlite3`, of a run from `from` (base, where none is given) to `target`. The database is
     /// not asked; a script that meets another one than it was written for stops before it changes anything of a step.
+    /// Components that read are answered from `tape`, which an earlier [dry run](Engine::dry_run) has recorded, and the script
+    /// asserts that the database still answers so.
     ///
     /// # Errors
-    /// A [`RunFailure`]; among others when a migration wants to read.
+    /// A [`RunFailure`]; among others when a migration wants to read what the tape does not have.
     pub async fn script(
         &self,
         from: Option<&Target>,
         target: &Target,
         direction: Direction,
+        tape: Option<&Tape>,
     ) -> Result<String, RunFailure> {
         let script = self.start_script();
-        let written = self.write_run(from, target, direction, &script).await;
+        if tape.is_some() && self.driver.dialect() == Dialect::Sqlite {
+            script.line(SQLITE_READING);
+        }
+        let written = self.write_run(from, target, direction, &script, tape).await;
         written.map_err(|(cause, _)| RunFailure::untouched(cause))?;
         Ok(script.text())
     }
@@ -71,7 +83,7 @@ impl Engine {
             let state = self.assumed(from)?;
             let run = Run::scripted(self.driver.dialect());
             let (_, statements) = self.stamp_from(&run, &state, targets, stamping)?;
-            let mut session = self.recording(&script);
+            let mut session = self.recording(&script, None);
             session.begin().await?;
             session
                 .commit(&statements, Durability::Now)
@@ -103,11 +115,12 @@ impl Engine {
         script
     }
 
-    fn recording(&self, script: &Script) -> Lent {
+    fn recording(&self, script: &Script, tape: Option<&Tape>) -> Lent {
         Box::new(Recording::new(
             self.driver.dialect(),
             &self.version_table,
             script.clone(),
+            tape.cloned(),
         ))
     }
 
@@ -134,11 +147,13 @@ impl Engine {
         target: &Target,
         direction: Direction,
         script: &Script,
+        tape: Option<&Tape>,
     ) -> Result<(), (Cause, Aftermath)> {
         let state = self.assumed(from).map_err(untouched)?;
         let plan = self
             .plan_from(&state, target, direction)
             .map_err(untouched)?;
+        let shared = self.end_of(&plan, Purpose::Run).map_err(untouched)?;
         self.prepare(&plan).map_err(untouched)?;
         let mut progress = Progress {
             planned: plan.steps.len(),
@@ -146,17 +161,31 @@ impl Engine {
             ..Progress::default()
         };
         let run = Run::scripted(self.driver.dialect());
-        let mut session = self.recording(script);
+        let mut session = self.recording(script, tape);
         if run.dialect == Dialect::Sqlite {
             script.line(SQLITE_VIOLATIONS);
         }
+        if shared.is_some() {
+            script.line("");
+            session.begin().await.map_err(untouched)?;
+        }
         for step in &plan.steps {
             script.line(&format!("\n-- {}", self.headline(step)));
+            if let Some(tape) = tape {
+                tape.play(&self.chapter(step).map_err(untouched)?);
+            }
             let written;
             (session, written) = self
-                .write_step(&run, step, &mut progress, session, script)
+                .write_step(&run, step, shared, &mut progress, session, script)
                 .await;
             written.map_err(untouched)?;
+        }
+        if shared.is_some() {
+            script.line("");
+            session
+                .commit(&[], Durability::Now)
+                .await
+                .map_err(|error| untouched(DriverError::from(error)))?;
         }
         Ok(())
     }
@@ -215,6 +244,7 @@ impl Engine {
         &self,
         run: &Run,
         step: &Step,
+        shared: Option<End>,
         progress: &mut Progress,
         mut session: Lent,
         script: &Script,
@@ -237,9 +267,12 @@ impl Engine {
             step: Box::new(step.clone()),
             source,
         };
-        let begun = match ready.transactional {
-            Transactional::Yes => session.begin().await.map_err(transaction),
-            Transactional::No => {
+        let begun = match (ready.transactional, shared) {
+            (Transactional::Yes | Transactional::Alone, None) => {
+                session.begin().await.map_err(transaction)
+            }
+            (Transactional::Yes | Transactional::Alone, Some(_)) => Ok(()),
+            (Transactional::No, _) => {
                 attempt.outcome = Outcome::Started;
                 attempt.tally = None;
                 write_alone(&mut *session, vec![self.history.record(&attempt)])
@@ -267,13 +300,16 @@ impl Engine {
         attempt.outcome = Outcome::Done;
         attempt.tally = Some(after);
         let mut records = self.history.move_versions(step);
-        let written = match ready.transactional {
-            Transactional::Yes => {
+        let written = match (ready.transactional, shared) {
+            (Transactional::Yes | Transactional::Alone, shared) => {
                 records.push(self.history.record(&attempt));
-                let committed = session.commit(&records, Durability::Now).await;
-                committed.map_err(DriverError::from)
+                let written = match shared {
+                    None => session.commit(&records, Durability::Now).await,
+                    Some(_) => session.record(&records).await,
+                };
+                written.map_err(DriverError::from)
             }
-            Transactional::No => {
+            (Transactional::No, _) => {
                 records.push(self.history.conclude(&attempt));
                 write_alone(&mut *session, records).await
             }

@@ -1,10 +1,10 @@
 //! One step: begin, the migration, the version rows and the ledger row, commit.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::call::Ready;
 use super::lock::jittered;
-use super::{Aftermath, Cause, Engine, Lent, Progress, Run};
+use super::{Aftermath, Cause, Engine, Lent, Patience, Progress, Run};
 use crate::driver::{Authority, CommitError, DriverError, Durability, RunLock, Session, Statement};
 use crate::event::{Event, StepReport};
 use crate::history::{Attempt, Outcome, Tally};
@@ -13,6 +13,22 @@ use crate::plan::Step;
 use crate::revision::{Direction, RevisionId, Transactional};
 
 pub(super) type Failed = (Cause, Aftermath);
+
+/// How often something was tried, and how long to wait before it is tried again.
+pub(super) struct Tries {
+    pub(super) made: u32,
+    pause: Duration,
+}
+
+impl Tries {
+    /// The first try.
+    pub(super) fn new(patience: &Patience) -> Self {
+        Self {
+            made: 1,
+            pause: patience.first_delay,
+        }
+    }
+}
 
 impl Engine {
     /// Takes one step, again and again while it fails for a reason that may pass. `recorded` is the digest that the
@@ -36,15 +52,14 @@ impl Engine {
             true => Durability::Deferred,
             false => Durability::Now,
         };
-        let mut attempts = 1;
-        let mut pause = self.patience.first_delay;
+        let mut tries = Tries::new(&self.patience);
         loop {
             let mut attempt = run.attempt(&step.revision, action(step), ready.fingerprint.clone());
             attempt.tally = Some(after);
             let started = Instant::now();
             let result;
             (session, result) = match ready.transactional {
-                Transactional::Yes => {
+                Transactional::Yes | Transactional::Alone => {
                     self.attempt(step, &ready, &mut attempt, durability, session, lock)
                         .await
                 }
@@ -53,14 +68,14 @@ impl Engine {
                         .await
                 }
             };
-            let (cause, aftermath) = match result {
+            let failed = match result {
                 Ok(()) => {
                     let report = StepReport {
                         revision: step.revision.clone(),
                         direction: step.direction,
                         work: attempt.work,
                         duration: started.elapsed(),
-                        attempts,
+                        attempts: tries.made,
                     };
                     self.observer
                         .event(&Event::StepFinished { report: &report });
@@ -69,29 +84,45 @@ impl Engine {
                 }
                 Err(failed) => failed,
             };
-            let passing = aftermath == Aftermath::RolledBack(step.revision.clone())
-                && cause.is_transient()
-                && attempts < self.patience.attempts;
-            if !passing {
-                attempt.tally = Some(progress.tally);
-                let failed = self
-                    .give_up(&mut *session, attempt, attempts, (cause, aftermath))
-                    .await;
-                return (session, Err(failed));
+            match self.may_pass(&mut tries, &step.revision, &failed).await {
+                Ok(true) => {}
+                Ok(false) => {
+                    attempt.tally = Some(progress.tally);
+                    let failed = self
+                        .give_up(&mut *session, attempt, tries.made, failed)
+                        .await;
+                    return (session, Err(failed));
+                }
+                Err(cause) => return (session, Err((cause, failed.1))),
             }
-            let delay = jittered(pause);
-            self.observer.event(&Event::Retrying {
-                revision: &step.revision,
-                attempt: attempts,
-                delay,
-                reason: &innermost(&cause),
-            });
-            if let Err(cause) = self.sleep(delay).await {
-                return (session, Err((cause, aftermath)));
-            }
-            attempts += 1;
-            pause = (pause * 2).min(self.patience.longest_delay);
         }
+    }
+
+    /// Waits, where a failure may pass and there are attempts left; tells whether to try again.
+    ///
+    /// # Errors
+    /// When the user asks to stop meanwhile.
+    pub(super) async fn may_pass(
+        &self,
+        tries: &mut Tries,
+        revision: &RevisionId,
+        (cause, aftermath): &Failed,
+    ) -> Result<bool, Cause> {
+        let rolled_back = matches!(aftermath, Aftermath::RolledBack(_));
+        if !(rolled_back && cause.is_transient() && tries.made < self.patience.attempts) {
+            return Ok(false);
+        }
+        let delay = jittered(tries.pause);
+        self.observer.event(&Event::Retrying {
+            revision,
+            attempt: tries.made,
+            delay,
+            reason: &innermost(cause),
+        });
+        self.sleep(delay).await?;
+        tries.made += 1;
+        tries.pause = (tries.pause * 2).min(self.patience.longest_delay);
+        Ok(true)
     }
 
     /// One attempt in one transaction: it is in effect as a whole, with its records, or not at all.
@@ -189,7 +220,12 @@ impl Engine {
     }
 
     /// Rolls the transaction back. A connection that is gone has taken its transaction with it.
-    async fn undo(&self, session: &mut dyn Session, step: &Step, cause: Cause) -> Failed {
+    pub(super) async fn undo(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        cause: Cause,
+    ) -> Failed {
         // A rollback can only fail with the connection, which then takes its transaction with it: nothing else
         // could commit it. The cause of the failure is what there is to tell.
         let _ = session.rollback().await;
@@ -197,7 +233,7 @@ impl Engine {
     }
 
     /// Finds out what became of a commit. When its answer was lost, the database is asked over a new connection.
-    async fn settle(
+    pub(super) async fn settle(
         &self,
         session: &mut dyn Session,
         step: &Step,
@@ -256,7 +292,7 @@ impl Engine {
     }
 
     /// Records a failure for good, as far as the database still listens; the failure itself is what counts.
-    async fn give_up(
+    pub(super) async fn give_up(
         &self,
         session: &mut dyn Session,
         mut attempt: Attempt,
@@ -329,7 +365,7 @@ pub(super) fn failed(step: &Step, source: MigrationError) -> Cause {
     }
 }
 
-fn transaction(step: &Step, stage: &'static str, source: DriverError) -> Cause {
+pub(super) fn transaction(step: &Step, stage: &'static str, source: DriverError) -> Cause {
     Cause::Transaction {
         step: Box::new(step.clone()),
         stage,

@@ -5,17 +5,18 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::safekeeping::{Note, note};
 use super::{History, Outcome, text};
 use crate::driver::{DriverError, ResultLimit, Session, Value};
 
-/// One row of the ledger: what became of one step.
+/// One row of the ledger: what became of one step, or was done with a backup.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Entry {
     /// The run: the same for all steps of one.
     pub run: String,
-    /// The revision.
+    /// The revision; empty where it is about a backup.
     pub revision: String,
-    /// `upgrade`, `downgrade`, `stamp` or `repair`.
+    /// `upgrade`, `downgrade`, `stamp`, `repair`, `backup` or `restore`.
     pub action: String,
     /// What became of it; none where a later version has written what this one does not know.
     pub outcome: Option<Outcome>,
@@ -33,6 +34,9 @@ pub struct Entry {
     pub whimbrel: String,
     /// The error, in one line.
     pub error: Option<String>,
+    /// What backup it is about.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backup: Option<Note>,
 }
 
 impl Entry {
@@ -69,6 +73,7 @@ fn entry(row: Vec<Value>) -> Entry {
         Some(Value::Int64(number)) => number.try_into().unwrap_or_default(),
         _ => 0,
     };
+    let backup = note(&action, &error);
     Entry {
         run,
         revision,
@@ -80,6 +85,7 @@ fn entry(row: Vec<Value>) -> Entry {
         rows: number(),
         performed_by,
         whimbrel,
-        error: Some(error).filter(|error| !error.is_empty()),
+        error: Some(error).filter(|error| !error.is_empty() && backup.is_none()),
+        backup,
     }
 }

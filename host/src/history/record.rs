@@ -92,7 +92,7 @@ pub struct Attempt {
 impl History {
     /// Writes an attempt; touches one row.
     pub fn record(&self, attempt: &Attempt) -> Statement {
-        let mut params = vec![
+        let values = vec![
             Value::from(attempt.run.to_string()),
             Value::from(attempt.revision.as_str()),
             Value::from(attempt.action),
@@ -108,9 +108,18 @@ impl History {
             Value::from(attempt.error.clone()),
             Value::from(attempt.tally.map(|tally| tally.to_string())),
         ];
-        let started = match (attempt.started, self.dialect) {
+        self.insert_row(values, attempt.started)
+    }
+
+    /// Writes a row, whose values come in the order of the columns; one without a time has that at which it is written.
+    pub(super) fn insert_row(
+        &self,
+        mut values: Vec<Value>,
+        started: Option<Timestamp>,
+    ) -> Statement {
+        let started = match (started, self.dialect) {
             (Some(started), _) => {
-                params.push(Value::from(started.to_string()));
+                values.push(Value::from(started.to_string()));
                 "$15"
             }
             // When its transaction began.
@@ -124,7 +133,7 @@ impl History {
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, {started})",
                 self.ledger
             ),
-            params,
+            values,
         )
     }
 
@@ -152,6 +161,6 @@ impl History {
 }
 
 /// Counts beyond what a database's integer holds are as good as the largest one.
-fn number(count: u128) -> i64 {
+pub(super) fn number(count: u128) -> i64 {
     i64::try_from(count).unwrap_or(i64::MAX)
 }

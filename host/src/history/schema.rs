@@ -70,7 +70,8 @@ ORDER BY id DESC",
     }
 
     /// Rows of the version table have an empty outcome; the others are those of the ledger, in no order: to find the
-    /// last of each revision takes the server longer than to send all.
+    /// last of each revision takes the server longer than to send all. What was done with backups says nothing of
+    /// revisions.
     pub(super) fn state_query(&self) -> String {
         format!(
             "SELECT CAST(0 AS bigint) AS id, '' AS outcome, version_num AS revision, '' AS action, '' AS digest, \
@@ -80,7 +81,7 @@ UNION ALL
 SELECT id, outcome, revision, action, digest,
        CASE WHEN outcome = 'done' THEN '' ELSE CAST(started_at AS text) END
 FROM {ledger}
-WHERE outcome <> 'failed'",
+WHERE outcome <> 'failed' AND revision <> ''",
             versions = self.versions,
             ledger = self.ledger
         )

@@ -80,8 +80,8 @@ pub enum Problem {
     /// `created` is not a time.
     #[error("created: `{0}` is not a time such as 2026-11-22T10:00:00Z")]
     Time(String),
-    /// `transaction` is neither true nor false.
-    #[error("transaction: `{0}` is neither `true` nor `false`")]
+    /// `transaction` has a value that it cannot have.
+    #[error("transaction: `{0}` is none of `true`, `migration` and `false`")]
     Transaction(String),
     /// The file or folder is not named after its revision.
     #[error("the name must start with the id, as in `{expected}`")]

@@ -38,8 +38,8 @@ struct ManifestFile {
     labels: Option<Spanned<Names>>,
     message: Option<Spanned<String>>,
     created: Option<Spanned<Time>>,
-    #[serde(default = "yes")]
-    transaction: bool,
+    #[serde(default, deserialize_with = "transactional")]
+    transaction: Transactional,
     language: Option<String>,
     #[serde(default = "default_component")]
     component: String,
@@ -70,8 +70,22 @@ enum Time {
     Text(String),
 }
 
-fn yes() -> bool {
-    true
+/// `true`, `false` or `"migration"`.
+fn transactional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Transactional, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "expected `true`, `false` or \"migration\"")]
+    enum Given {
+        Truth(bool),
+        Word(String),
+    }
+    match Given::deserialize(deserializer)? {
+        Given::Truth(true) => Ok(Transactional::Yes),
+        Given::Truth(false) => Ok(Transactional::No),
+        Given::Word(word) if word == "migration" => Ok(Transactional::Alone),
+        Given::Word(word) => Err(serde::de::Error::custom(format!(
+            "transaction = \"{word}\" is not known; use true, false or \"migration\""
+        ))),
+    }
 }
 
 fn default_component() -> String {
@@ -122,11 +136,7 @@ impl Manifest {
             labels: file.labels.map(|names| at(&text, names)),
             message: file.message.map(|message| at(&text, message)),
             created: file.created.map(|time| at(&text, time)),
-            transactional: if file.transaction {
-                Transactional::Yes
-            } else {
-                Transactional::No
-            },
+            transactional: file.transaction,
         };
         let manifest = Self {
             language: file.language,

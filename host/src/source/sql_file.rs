@@ -266,6 +266,7 @@ impl<'a> Reader<'a> {
     fn read_transaction(&mut self, value: &str, line: u32) {
         self.declaration.transactional = match value {
             "true" => Transactional::Yes,
+            "migration" => Transactional::Alone,
             "false" => Transactional::No,
             other => return self.report(line, Problem::Transaction(other.to_owned())),
         };

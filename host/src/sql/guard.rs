@@ -26,7 +26,8 @@ impl Protected {
         }
     }
 
-    fn covers(&self, name: &str) -> bool {
+    /// Whether the name, without its schema, is one of them.
+    pub fn covers(&self, name: &str) -> bool {
         name.eq_ignore_ascii_case(&self.version_table)
             || name
                 .get(..OWN_PREFIX.len())

@@ -18,6 +18,23 @@ pub fn leading_keywords(sql: &str, dialect: Dialect, n: usize) -> Vec<String> {
         .collect()
 }
 
+/// A statement up to the semicolon that ends it.
+pub fn without_semicolon(sql: &str, dialect: Dialect) -> &str {
+    let mut end = sql.len();
+    let mut depth = 0_usize;
+    for token in Lexer::new(sql, dialect).map_while(Result::ok) {
+        match token.kind {
+            TokenKind::Open => depth += 1,
+            TokenKind::Close => depth = depth.saturating_sub(1),
+            TokenKind::Semicolon if depth == 0 && end == sql.len() => end = token.offset,
+            TokenKind::Semicolon | TokenKind::Comment => {}
+            // What was ended goes on: that is for the server to refuse.
+            _ => end = sql.len(),
+        }
+    }
+    &sql[..end]
+}
+
 /// A keyword or the name of something, as the server compares it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Name<'a> {
@@ -259,5 +276,17 @@ mod tests {
             .collect();
         assert_eq!(found, [(Quoting::Bare, 0), (Quoting::Quoted, 5)]);
         assert!(names("a 'b", Postgresql).any(|name| name.is_err()));
+    }
+
+    #[test]
+    fn only_the_semicolon_at_the_end_goes() {
+        for (sql, without) in [
+            ("SELECT 1 ; -- x", "SELECT 1 "),
+            ("SELECT ';' -- ;", "SELECT ';' -- ;"),
+            ("SELECT 1; SELECT 2", "SELECT 1; SELECT 2"),
+            ("SELECT 1;;", "SELECT 1"),
+        ] {
+            assert_eq!(without_semicolon(sql, Postgresql), without);
+        }
     }
 }

@@ -142,7 +142,9 @@ pub(super) fn error(error: &DriverError) -> types::Error {
         }),
         DriverError::Limit { unit, limit } => limit_error(limit_name(unit), *limit),
         DriverError::Conversion(message) => types::Error::Conversion(message.clone()),
-        DriverError::Offline => types::Error::Offline(error.to_string()),
+        DriverError::Offline | DriverError::Unrecorded(_) => {
+            types::Error::Offline(error.to_string())
+        }
         DriverError::Connect { .. }
         | DriverError::Settings { .. }
         | DriverError::Cancelled

@@ -316,7 +316,8 @@ impl Loan {
             DriverError::Database(_)
             | DriverError::Denied { .. }
             | DriverError::Conversion(_)
-            | DriverError::Offline => {}
+            | DriverError::Offline
+            | DriverError::Unrecorded(_) => {}
             DriverError::Connect { .. }
             | DriverError::Settings { .. }
             | DriverError::Cancelled

@@ -21,8 +21,10 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    backup
     bad_sql
     changed
+    dry_run
     graph
     heads
     json
@@ -42,6 +44,15 @@ fn bad_sql_on_postgresql() {
     whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
         tokio::task::block_in_place(|| {
             transcript_in("bad_sql_on_postgresql", &Project::empty().on(&db));
+        });
+    });
+}
+
+#[test]
+fn backup_on_postgresql() {
+    whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
+        tokio::task::block_in_place(|| {
+            transcript_in("backup_on_postgresql", &Project::empty().on(&db));
         });
     });
 }

@@ -6,6 +6,7 @@
 )]
 
 mod alembic;
+mod backups;
 mod build_rust;
 mod cli;
 mod engine;
@@ -21,4 +22,5 @@ mod sqlite_driver;
 mod staging;
 mod support;
 mod tidy;
+mod together;
 mod values;

@@ -2,9 +2,14 @@
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use camino::Utf8Path;
+use whimbrel::config::{Root, VersionTable};
+use whimbrel::driver::tape::Tape;
 use whimbrel::engine::{Engine, Stamping};
+use whimbrel::project::{Project, RunOptions};
 use whimbrel::revision::Direction;
 use whimbrel::target::Target;
 use whimbrel_tests::{Backend, Database, on_every_database};
@@ -67,7 +72,7 @@ fn now() -> i64 {
 async fn script(engine: &Engine, from: &str, to: &str, direction: Direction) -> String {
     let from: Target = from.parse().unwrap();
     let to = to.parse().unwrap();
-    let written = engine.script(Some(&from), &to, direction).await;
+    let written = engine.script(Some(&from), &to, direction, None).await;
     written.unwrap_or_else(|failure| panic!("{}", failure.cause))
 }
 
@@ -192,12 +197,161 @@ on_every_database! {
         let folder = Folder::default().component("a", "", "adversary", reads);
         let engine = engine_over(driver_for(&db.url()), folder);
         let failure = engine
-            .script(None, &"a".parse().unwrap(), Direction::Upgrade)
+            .script(None, &"a".parse().unwrap(), Direction::Upgrade, None)
             .await
             .unwrap_err();
         let told = format!("{:?}", failure.cause);
         assert!(told.contains("Offline") || told.contains("a script is being written"), "{told}");
     }
+}
+
+/// The reference project, from its files.
+fn reference(db: &Database) -> Engine {
+    let files = Arc::new(Root::open(&whimbrel_tests::root().join("migrations")).unwrap());
+    let project = Arc::new(Project::read(files, Utf8Path::new(".")).unwrap());
+    project.engine(
+        driver_for(&db.url()),
+        &VersionTable::default(),
+        RunOptions::default(),
+    )
+}
+
+/// Rows as many hands typed them, more than one batch of a cursor holds.
+async fn fill(db: &Database) {
+    let names = [
+        "María",
+        "  Yuki   Hopper",
+        "SINÉAD DEL CARMEN O''BRIEN",
+        "Dr. Angus \\ Smith-Jones, Jr.",
+    ];
+    let addresses = [
+        "'94 rue de la Paix, 75002 Paris, France'",
+        "'Marienplatz 294, D-80331 München, Deutschland'",
+        "NULL",
+        "'somewhere'",
+    ];
+    let users = (0..700).map(|at| {
+        let (name, address) = (names[at % names.len()], addresses[at / 7 % addresses.len()]);
+        format!(
+            "({at}, '{name}', 'user{at}@example.org', {address}, '2026-01-0{}')",
+            at % 9 + 1
+        )
+    });
+    let users: Vec<String> = users.collect();
+    db.execute(&format!("INSERT INTO users VALUES {}", users.join(", ")))
+        .await;
+    let projects = (0..30).map(|at| {
+        format!(
+            "({at}, NULL, {at}, 'PRJ-{at}', 'Café {at}: hand-over', '2026-09-05', NULL, {at}.50, '1c8b4421')"
+        )
+    });
+    let projects: Vec<String> = projects.collect();
+    db.execute(&format!(
+        "INSERT INTO projects VALUES {}",
+        projects.join(", ")
+    ))
+    .await;
+}
+
+on_every_database! {
+    /// The whole reference project by scripts: what reads is answered from the record of a dry run.
+    async fn of_the_reference_project_do_what_its_run_does(db: Database) {
+        let other = twin(&db).await;
+        let (run, by_script) = (reference(&db), reference(&other));
+        up(&run, "4d08").await.unwrap();
+        succeeds(&other, &script(&by_script, "base", "4d08", Direction::Upgrade).await);
+        fill(&db).await;
+        fill(&other).await;
+
+        let (from, head): (Target, Target) = ("4d08".parse().unwrap(), "head".parse().unwrap());
+        let tape = Tape::new(run.driver.dialect());
+        run.dry_run(&head, Direction::Upgrade, Some(&tape)).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = Utf8Path::from_path(folder.path()).unwrap().join("record");
+        tape.save(&file).unwrap();
+        let kept = Tape::load(&file, run.driver.dialect()).unwrap();
+        let written = by_script.script(Some(&from), &head, Direction::Upgrade, Some(&kept)).await
+            .unwrap_or_else(|failure| panic!("{:?}", failure.cause));
+
+        // Another database than the dry run read: the script says so, and changes nothing of that step.
+        other.execute("UPDATE users SET full_name = 'Someone Else' WHERE id = 17").await;
+        let before = other.dump_without(&["whimbrel_ledger"]).await;
+        let Executed { succeeded, said } = execute(&other, &written);
+        assert!(!succeeded, "it was not where the dry run was");
+        let reason = match db.backend() {
+            Backend::Postgres(_) => "division by zero",
+            Backend::Sqlite => "the database has what the dry run read",
+        };
+        assert!(said.contains(reason), "{said}");
+        assert_eq!(other.dump_without(&["whimbrel_ledger"]).await, before);
+        other.execute("UPDATE users SET full_name = (SELECT full_name FROM users WHERE id = 1) WHERE id = 17").await;
+
+        succeeds(&other, &written);
+        up(&run, "head").await.unwrap();
+        let own = ["whimbrel_ledger", "whimbrel_lock"];
+        assert_eq!(other.dump_without(&own).await, db.dump_without(&own).await);
+        assert_eq!(book(&other).await, book(&db).await);
+        if let (Some(ours), Some(theirs)) = (native_dump(&other), native_dump(&db)) {
+            assert!(ours.contains("Marienplatz") && ours == theirs, "pg_dump and .dump see a difference");
+        }
+        assert!(up(&by_script, "head").await.unwrap().steps.is_empty());
+
+        let tape = Tape::new(run.driver.dialect());
+        run.dry_run(&from, Direction::Downgrade, Some(&tape)).await.unwrap();
+        let back = by_script.script(Some(&head), &from, Direction::Downgrade, Some(&tape)).await.unwrap();
+        succeeds(&other, &back);
+        succeeds(&other, &script(&by_script, "4d08", "base", Direction::Downgrade).await);
+        assert!(versions(&other).await.is_empty());
+    }
+}
+
+/// What the database's own program dumps, without the ledger. There is none for the newest server here: pg_dump dumps no
+/// server that is newer than itself.
+fn native_dump(db: &Database) -> Option<String> {
+    let output = match db.backend() {
+        Backend::Postgres(major) if major > 15 => return None,
+        Backend::Postgres(_) => Command::new("pg_dump")
+            .args([
+                "--no-owner",
+                "--inserts",
+                "--exclude-table=whimbrel_ledger",
+                &db.url(),
+            ])
+            .output(),
+        Backend::Sqlite => Command::new("sqlite3")
+            .args([file(db), ".dump".to_owned()])
+            .output(),
+    };
+    let output = output.unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    let mut statements: Vec<&str> = match db.backend() {
+        Backend::Sqlite => text
+            .split(";\n")
+            .filter(|sql| is_of_the_user(sql))
+            .collect(),
+        // Newer versions of pg_dump guard a dump by a word that is another one each time.
+        Backend::Postgres(_) => text
+            .lines()
+            .filter(|line| !line.contains("restrict "))
+            .collect(),
+    };
+    // Rows come in the order in which they were last written, and the dry run has written, too.
+    let (mut rows, rest): (Vec<_>, Vec<_>) = statements
+        .drain(..)
+        .partition(|sql| sql.starts_with("INSERT"));
+    rows.sort_unstable();
+    Some([rest, rows].concat().join("\n"))
+}
+
+fn is_of_the_user(sql: &str) -> bool {
+    ["whimbrel_ledger", "whimbrel_lock", "sqlite_sequence"]
+        .iter()
+        .all(|name| !sql.contains(name))
 }
 
 /// Two tables of which one refers to the other, and a second migration.

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::layout::Shape;
 use super::measure::{medians, time};
 use super::peer::{Peer, Tool};
 use super::report::Report;
@@ -19,7 +20,7 @@ pub(super) fn compare(bed: &Bed, report: &mut Report) -> Result<()> {
     let components = bed.folder.join("components");
     write_project(&components, &step, bed.migrations)?;
     let files = bed.folder.join("files");
-    layout::write(Tool::Whimbrel, &files, bed.migrations)?;
+    layout::write(Tool::Whimbrel, &files, bed.migrations, Shape::Line)?;
 
     let apply = |folder: &PathBuf| apply(bed, folder);
     let cold = apply(&components)?;

@@ -7,8 +7,29 @@ use anyhow::Result;
 
 use super::peer::Tool;
 
+/// How the revisions of a project hang together.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Shape {
+    /// Each revises the one before it.
+    Line,
+    /// In every ten, two revise the same one, and the next merges them.
+    Ladder,
+}
+
+impl Shape {
+    /// The numbers of the revisions that a revision revises.
+    fn parents(self, number: usize) -> Vec<usize> {
+        match (self, number, number % 10) {
+            (_, 1, _) => Vec::new(),
+            (Self::Ladder, _, 5) => vec![number - 2],
+            (Self::Ladder, _, 6) => vec![number - 2, number - 1],
+            _ => vec![number - 1],
+        }
+    }
+}
+
 /// Writes a project of `count` migrations, each of which creates a table.
-pub(super) fn write(tool: Tool, folder: &Path, count: usize) -> Result<()> {
+pub(super) fn write(tool: Tool, folder: &Path, count: usize, shape: Shape) -> Result<()> {
     let migrations = match tool {
         Tool::Alembic => folder.join("versions"),
         _ => folder.join("migrations"),
@@ -26,7 +47,7 @@ pub(super) fn write(tool: Tool, folder: &Path, count: usize) -> Result<()> {
         Tool::Refinery | Tool::Sqlx | Tool::Dbmate => {}
     }
     for number in 1..=count {
-        let (name, text) = migration(tool, number);
+        let (name, text) = migration(tool, number, &shape.parents(number));
         fs::write(migrations.join(name), text)?;
     }
     Ok(())
@@ -46,13 +67,14 @@ fn statement(number: usize) -> String {
 }
 
 /// The lines that name a revision and its parent, with a tool's own quotes and separator.
-fn migration(tool: Tool, number: usize) -> (String, String) {
+fn migration(tool: Tool, number: usize, parents: &[usize]) -> (String, String) {
     let (id, statement) = (revision(number), statement(number));
+    let parents: Vec<String> = parents.iter().map(|parent| revision(*parent)).collect();
     match tool {
         Tool::Whimbrel => {
-            let revises = match number {
-                1 => String::new(),
-                _ => format!("-- revises: {}\n", revision(number - 1)),
+            let revises = match parents.as_slice() {
+                [] => String::new(),
+                parents => format!("-- revises: {}\n", parents.join(", ")),
             };
             let text = format!(
                 "-- whimbrel:migration\n-- id: {id}\n{revises}-- message: step\n-- created: 2026-11-22T10:00:00Z\n\
@@ -67,9 +89,10 @@ fn migration(tool: Tool, number: usize) -> (String, String) {
             format!("-- migrate:up\n{statement}\n\n-- migrate:down\nDROP TABLE t_{id};\n"),
         ),
         Tool::Alembic => {
-            let revises = match number {
-                1 => "None".to_owned(),
-                _ => format!("'{}'", revision(number - 1)),
+            let revises = match parents.as_slice() {
+                [] => "None".to_owned(),
+                [parent] => format!("'{parent}'"),
+                parents => format!("('{}')", parents.join("', '")),
             };
             let text = format!(
                 "from alembic import op\n\nrevision = '{id}'\ndown_revision = {revises}\n\n\n\
@@ -87,8 +110,13 @@ from alembic import context
 from sqlalchemy import create_engine, pool
 
 url = os.environ['DATABASE_URL'].replace('postgres://', 'postgresql+psycopg2://')
-with create_engine(url, poolclass=pool.NullPool).connect() as connection:
-    context.configure(connection=connection, transaction_per_migration=True)
+if context.is_offline_mode():
+    context.configure(url=url, transaction_per_migration=True, literal_binds=True)
     with context.begin_transaction():
         context.run_migrations()
+else:
+    with create_engine(url, poolclass=pool.NullPool).connect() as connection:
+        context.configure(connection=connection, transaction_per_migration=True)
+        with context.begin_transaction():
+            context.run_migrations()
 ";

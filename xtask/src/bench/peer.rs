@@ -62,6 +62,29 @@ impl Peer {
         ])
     }
 
+    /// Alembic alone, which speaks of revisions as Whimbrel does.
+    pub(super) fn alembic() -> Result<Self> {
+        let python =
+            install::python_packages(&[&["psycopg2-binary"], &install::ALEMBIC[..]].concat())?;
+        Ok(Self::new(Tool::Alembic, python.join("alembic")))
+    }
+
+    /// A command of Whimbrel or Alembic on the project in `folder`.
+    pub(super) fn command(&self, folder: &Path, url: &str, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .current_dir(folder)
+            .env("DATABASE_URL", url)
+            .env("XDG_CACHE_HOME", folder.join("cache"))
+            .args(arguments);
+        command
+    }
+
+    /// The folder of the program.
+    pub(super) fn programs(&self) -> &Path {
+        self.program.parent().unwrap_or(Path::new("."))
+    }
+
     /// Whimbrel itself.
     pub(super) fn whimbrel(bed: &Bed) -> Self {
         Self::new(Tool::Whimbrel, bed.whimbrel.clone())

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use super::layout::Shape;
 use super::measure::{medians, peak_memory, time};
 use super::peer::{Peer, Tool};
 use super::report::Report;
@@ -110,7 +111,7 @@ impl AsRef<Self> for Project {
 impl Project {
     fn write(bed: &Bed, peer: Peer) -> Result<Self> {
         let folder = bed.folder.join(peer.tool.name());
-        layout::write(peer.tool, &folder, bed.migrations)?;
+        layout::write(peer.tool, &folder, bed.migrations, Shape::Line)?;
         Ok(Self { peer, folder })
     }
 

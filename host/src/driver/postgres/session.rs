@@ -1,7 +1,9 @@
 //! A session: one connection, its transaction and its statements.
 
 mod commit;
+mod copying;
 mod cursors;
+mod locks;
 mod opening;
 mod reading;
 
@@ -21,7 +23,7 @@ use super::statements::StatementCache;
 use super::values::{Parameter, encode, untyped};
 use crate::driver::{
     Authority, Canceller, Column, CommitError, CursorId, DatabaseError, Dialect, DriverError,
-    Durability, ResultLimit, Rows, Session, Statement, Value,
+    Durability, RelationLock, ResultLimit, Rows, Session, Statement, Value,
 };
 use crate::sql::guard::{self, Protected};
 use crate::sql::leading_keywords;
@@ -108,6 +110,16 @@ impl PostgresSession {
         result
     }
 
+    /// Marks the end of writing records.
+    fn left(&mut self, result: Result<(), CommitError>) -> Result<(), CommitError> {
+        let lost = match &result {
+            Err(CommitError::Record(error) | CommitError::Commit(error)) => is_lost(error),
+            _ => false,
+        };
+        self.activity = if lost { Activity::Lost } else { Activity::Idle };
+        result
+    }
+
     /// Awaits a request, sending before it what is due: the session's own settings, the begin of a transaction.
     async fn send<T>(
         &mut self,
@@ -119,11 +131,15 @@ impl PostgresSession {
         }
         let resets = std::mem::take(&mut self.resets);
         let client = self.link.client.clone();
+        let reset = resets.then(|| match begins {
+            true => RESET.to_owned(),
+            false => format!("{RESET}{}", self.opening.settings()),
+        });
         let opening = &mut self.opening;
         let reset = async {
-            match resets {
-                true => client.batch_execute(RESET).await,
-                false => Ok(()),
+            match reset {
+                Some(reset) => client.batch_execute(&reset).await,
+                None => Ok(()),
             }
         };
         let begin = async {
@@ -398,12 +414,34 @@ impl Session for PostgresSession {
     ) -> Result<(), CommitError> {
         self.enter().map_err(CommitError::Commit)?;
         let result = self.commit_inner(records, durability).await;
-        let lost = match &result {
-            Err(CommitError::Record(error) | CommitError::Commit(error)) => is_lost(error),
-            _ => false,
-        };
-        self.activity = if lost { Activity::Lost } else { Activity::Idle };
-        result
+        self.left(result)
+    }
+
+    async fn record(&mut self, records: &[Statement]) -> Result<(), CommitError> {
+        self.enter().map_err(CommitError::Record)?;
+        let result = self.record_inner(records).await;
+        self.left(result)
+    }
+
+    async fn has_relations(&mut self, but: &str) -> Result<bool, DriverError> {
+        self.enter()?;
+        let result = self.has_relations_inner(but).await;
+        self.leave(result)
+    }
+
+    async fn locks(&mut self) -> Result<Vec<RelationLock>, DriverError> {
+        self.enter()?;
+        let result = self.locks_inner().await;
+        self.leave(result)
+    }
+
+    async fn name_relations(
+        &mut self,
+        relations: &[u32],
+    ) -> Result<Vec<(u32, String)>, DriverError> {
+        self.enter()?;
+        let result = self.name_relations_inner(relations).await;
+        self.leave(result)
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {

@@ -1,5 +1,6 @@
 //! How to reach a server: what a URL and the environment say, as psql understands them.
 
+mod libpq;
 mod parameters;
 mod passfile;
 mod url;

@@ -9,7 +9,7 @@ use tokio_postgres::{Row, Statement};
 use super::values::{Cell, Decoder, type_name};
 use crate::driver::Dialect::Postgresql;
 use crate::driver::{Column, DriverError, Rows};
-use crate::sql::{Lexer, TokenKind};
+use crate::sql::without_semicolon;
 
 /// How many prepared statements a session keeps on the server.
 const CAPACITY: usize = 100;
@@ -110,26 +110,9 @@ pub(super) fn with_text_columns(sql: &str, statement: &Statement) -> String {
     format!(
         "WITH q ({}) AS ({}\n) SELECT {} FROM q",
         names.join(", "),
-        without_semicolon(sql),
+        without_semicolon(sql, Postgresql),
         selected.join(", ")
     )
-}
-
-/// A statement up to the semicolon that ends it.
-pub(super) fn without_semicolon(sql: &str) -> &str {
-    let mut end = sql.len();
-    let mut depth = 0_usize;
-    for token in Lexer::new(sql, Postgresql).map_while(Result::ok) {
-        match token.kind {
-            TokenKind::Open => depth += 1,
-            TokenKind::Close => depth = depth.saturating_sub(1),
-            TokenKind::Semicolon if depth == 0 && end == sql.len() => end = token.offset,
-            TokenKind::Semicolon | TokenKind::Comment => {}
-            // What was ended goes on: that is for the server to refuse.
-            _ => end = sql.len(),
-        }
-    }
-    &sql[..end]
 }
 
 /// Says that a column cannot be read in any way.
@@ -220,21 +203,5 @@ impl StatementCache {
     /// Forgets all: a change of the schema can change what a statement returns, which the server then refuses.
     pub(super) fn clear(&mut self) {
         self.entries.clear();
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::without_semicolon;
-
-    #[test]
-    fn only_the_semicolon_at_the_end_goes() {
-        assert_eq!(without_semicolon("SELECT 1 ; -- x"), "SELECT 1 ");
-        assert_eq!(without_semicolon("SELECT ';' -- ;"), "SELECT ';' -- ;");
-        assert_eq!(
-            without_semicolon("SELECT 1; SELECT 2"),
-            "SELECT 1; SELECT 2"
-        );
-        assert_eq!(without_semicolon("SELECT 1;;"), "SELECT 1");
     }
 }

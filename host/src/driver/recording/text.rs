@@ -1,7 +1,7 @@
 //! Statements as a script has them.
 
 use crate::driver::{Dialect, DriverError, Value};
-use crate::sql::{Lexer, TokenKind, split};
+use crate::sql::{Lexer, TokenKind, leading_keywords, split};
 
 /// Makes sure that a migration's statement is one statement to `psql` and `sqlite3`, too, and no command of theirs.
 pub(super) fn check(sql: &str, dialect: Dialect) -> Result<(), DriverError> {
@@ -99,6 +99,41 @@ pub(super) fn exacting(change: &str, dialect: Dialect) -> String {
         ),
         Dialect::Sqlite => {
             format!("{change};\nINSERT INTO temp.whimbrel_assertion SELECT changes();")
+        }
+    }
+}
+
+/// Stops the script unless a query of one text returns this one.
+pub(super) fn same(query: &str, expected: &str, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Postgresql => {
+            format!("SELECT 1 / (({query}) = {expected})::int AS is_what_the_dry_run_read;")
+        }
+        Dialect::Sqlite => {
+            format!("INSERT INTO temp.whimbrel_reading SELECT ({query}) = {expected};")
+        }
+    }
+}
+
+/// Whether a statement has a number of rows that it touched.
+pub(super) fn counts(sql: &str, dialect: Dialect) -> bool {
+    let words = leading_keywords(sql, dialect, 1);
+    matches!(
+        words.first().map(String::as_str),
+        Some("INSERT" | "UPDATE" | "DELETE" | "MERGE" | "WITH")
+    )
+}
+
+/// Stops the script unless the statement before it has touched so many rows.
+pub(super) fn touched(rows: u64, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Postgresql => {
+            format!(
+                "SELECT 1 / (:ROW_COUNT = {rows})::int AS touched_as_many_rows_as_in_the_dry_run;"
+            )
+        }
+        Dialect::Sqlite => {
+            format!("INSERT INTO temp.whimbrel_reading SELECT changes() = {rows};")
         }
     }
 }

@@ -219,6 +219,27 @@ fn read(connection: &Connection) -> rusqlite::Result<Option<Row>> {
         .optional()
 }
 
+/// Takes the lock out of a copy of the database: nobody holds it there.
+pub(super) fn forget(copy: &Connection) -> rusqlite::Result<()> {
+    copy.execute_batch(CREATE)?;
+    copy.execute("DELETE FROM main.whimbrel_lock", ())?;
+    Ok(())
+}
+
+/// Has what is going to take the place of the database hold the lock as it is held now.
+pub(super) fn carry_over(from: &Connection, to: &Connection) -> rusqlite::Result<()> {
+    forget(to)?;
+    let mut row = from.prepare(READ)?;
+    let mut rows = row.query(())?;
+    while let Some(row) = rows.next()? {
+        let values = (0..6)
+            .map(|column| row.get::<_, rusqlite::types::Value>(column))
+            .collect::<rusqlite::Result<Vec<_>>>()?;
+        to.execute(TAKE, rusqlite::params_from_iter(values))?;
+    }
+    Ok(())
+}
+
 fn give_back(connection: &Connection, token: &str) -> Result<(), DriverError> {
     connection
         .execute(RELEASE, [token])

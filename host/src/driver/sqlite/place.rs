@@ -131,6 +131,23 @@ impl Place {
         })
     }
 
+    /// A database file that is there.
+    pub(super) fn of_file(path: Utf8PathBuf) -> Self {
+        Self {
+            url: format!("sqlite:{path}"),
+            storage: Storage::File(path),
+            mode: Mode::Write,
+        }
+    }
+
+    /// The file, where it is one.
+    pub(super) fn file(&self) -> Option<&Utf8Path> {
+        match &self.storage {
+            Storage::File(path) => Some(path),
+            Storage::Memory(_) => None,
+        }
+    }
+
     /// The address, for people.
     pub(super) fn location(&self) -> &str {
         &self.url

@@ -10,7 +10,7 @@ use super::error;
 use super::guard::Guard;
 use super::place::{self, Opened, Place, Purpose};
 use super::thread::Thread;
-use super::worker::Seed;
+use super::worker::{Seed, Worker};
 use crate::driver::{
     Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
     ResultLimit, Rows, Session, Statement, Value,
@@ -74,6 +74,37 @@ impl SqliteSession {
         Ok(&mut self.thread)
     }
 
+    /// Makes host-made changes of one row each, and then what follows; after an error the transaction is rolled back.
+    async fn write(
+        &mut self,
+        records: &[Statement],
+        then: impl FnOnce(&mut Worker<'_>) -> Result<(), DriverError> + Send + 'static,
+    ) -> Result<(), CommitError> {
+        self.columns.clear();
+        if !records.is_empty() {
+            self.settle(Purpose::Write)
+                .await
+                .map_err(CommitError::Record)?;
+        }
+        let records = records.to_vec();
+        let outcome = self.thread.call(move |worker| {
+            for record in &records {
+                match worker.execute(&record.sql, &record.params) {
+                    Ok(1) => {}
+                    Ok(_) => return Ok(Err(CommitError::Conflict)),
+                    Err(error) => return Ok(Err(CommitError::Record(error))),
+                }
+            }
+            then(worker).map(Ok)
+        });
+        let outcome = outcome.await.map_err(CommitError::Commit).flatten();
+        if outcome.is_err() {
+            // The error that is on its way is the one to report; the transaction ends with the session at the latest.
+            let _ = self.rollback().await;
+        }
+        outcome
+    }
+
     /// Whether a failure says that the statement wanted to write into a file that is not there yet.
     fn needs_file(&self, failure: &DriverError) -> bool {
         self.connected == Connected::Nothing
@@ -129,29 +160,11 @@ impl Session for SqliteSession {
     }
 
     async fn commit(&mut self, records: &[Statement], _: Durability) -> Result<(), CommitError> {
-        self.columns.clear();
-        if !records.is_empty() {
-            self.settle(Purpose::Write)
-                .await
-                .map_err(CommitError::Record)?;
-        }
-        let records = records.to_vec();
-        let outcome = self.thread.call(move |worker| {
-            for record in &records {
-                match worker.execute(&record.sql, &record.params) {
-                    Ok(1) => {}
-                    Ok(_) => return Ok(Err(CommitError::Conflict)),
-                    Err(error) => return Ok(Err(CommitError::Record(error))),
-                }
-            }
-            worker.commit().map(Ok)
-        });
-        let outcome = outcome.await.map_err(CommitError::Commit)?;
-        if outcome.is_err() {
-            // The error that is on its way is the one to report; the transaction ends with the session at the latest.
-            let _ = self.rollback().await;
-        }
-        outcome
+        self.write(records, |worker| worker.commit()).await
+    }
+
+    async fn record(&mut self, records: &[Statement]) -> Result<(), CommitError> {
+        self.write(records, |worker| worker.check()).await
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {

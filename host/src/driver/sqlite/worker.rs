@@ -124,6 +124,17 @@ impl<'c> Worker<'c> {
         }
     }
 
+    /// Checks what a commit checks, and takes back what a migration has set for the rest of the transaction.
+    pub(super) fn check(&mut self) -> Result<(), DriverError> {
+        self.cursors.clear();
+        self.ready()?;
+        self.check_foreign_keys()?;
+        self.connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, false)
+            .map_err(|problem| error::convert(problem, ""))?;
+        Ok(())
+    }
+
     pub(super) fn rollback(&mut self) -> Result<(), DriverError> {
         self.cursors.clear();
         let result = if self.connection.is_autocommit() {

@@ -142,7 +142,7 @@ fn header_mistakes_name_line_and_key() {
         ),
         (
             "-- transaction: no\n",
-            ":3: transaction: `no` is neither `true` nor `false`",
+            ":3: transaction: `no` is none of `true`, `migration` and `false`",
         ),
         (
             "-- revises 5d0e11aa2b3c\n",

@@ -14,6 +14,14 @@ const AT_ONCE: usize = 24;
 const COMMIT_NOW: &str = "SELECT; COMMIT";
 const COMMIT_DEFERRED: &str = "SET LOCAL synchronous_commit = off; COMMIT";
 
+/// The constraints whose check can be put off, and those of them whose check is put off unless a transaction says
+/// otherwise.
+const DEFERRABLE: &str = "SELECT \
+        pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', '), \
+        pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') FILTER (WHERE c.condeferred) \
+    FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
+    WHERE c.condeferrable";
+
 impl PostgresSession {
     pub(super) async fn commit_inner(
         &mut self,
@@ -40,6 +48,43 @@ impl PostgresSession {
             self.record(chunk).await?;
         }
         self.record_and_commit(last, durability).await
+    }
+
+    /// Makes the records, and has all constraints checked whose check was put off, in a transaction that goes on.
+    pub(super) async fn record_inner(&mut self, records: &[Statement]) -> Result<(), CommitError> {
+        if self.transaction == Transaction::Failed {
+            return Err(self.refuse_commit().await);
+        }
+        for chunk in records.chunks(AT_ONCE) {
+            self.record(chunk).await?;
+        }
+        if let Err(error) = self.check_constraints().await {
+            let undone = self.roll_back().await;
+            return Err(CommitError::Commit(undone.err().unwrap_or(error)));
+        }
+        Ok(())
+    }
+
+    /// Checks by name, and puts off again by name: `SET CONSTRAINTS ALL` would hold for constraints that come later.
+    async fn check_constraints(&mut self) -> Result<(), DriverError> {
+        if self.cursors.are_open() {
+            self.cursors.forget_all();
+            self.command("CLOSE ALL").await?;
+        }
+        let client = self.link.client.clone();
+        let row = self.send(client.query_typed(DEFERRABLE, &[])).await?;
+        let list = |at| {
+            row.first()
+                .and_then(|row| row.try_get::<_, Option<&str>>(at).ok()?)
+        };
+        let Some(deferrable) = list(0) else {
+            return Ok(());
+        };
+        let mut check = format!("SET CONSTRAINTS {deferrable} IMMEDIATE");
+        if let Some(deferred) = list(1) {
+            check.push_str(&format!("; SET CONSTRAINTS {deferred} DEFERRED"));
+        }
+        self.command(&check).await
     }
 
     /// Sends records and awaits them.

@@ -7,8 +7,9 @@ use futures_util::pin_mut;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{PostgresSession, Transaction, encode_all};
-use crate::driver::postgres::statements::{Reader, without_semicolon};
-use crate::driver::{Column, CursorId, DriverError, ResultLimit, Rows, Value};
+use crate::driver::postgres::statements::Reader;
+use crate::driver::{Column, CursorId, Dialect, DriverError, ResultLimit, Rows, Value};
+use crate::sql::without_semicolon;
 
 /// How much longer than the last run of rows the next may be: the first is one row, to learn how wide they are.
 const GROWTH: u64 = 8;
@@ -57,6 +58,11 @@ impl Cursors {
         self.opened
     }
 
+    /// Whether any may be open on the server.
+    pub(super) fn are_open(&self) -> bool {
+        self.opened > 0
+    }
+
     pub(super) fn forget_all(&mut self) {
         self.open.clear();
     }
@@ -90,7 +96,10 @@ impl PostgresSession {
             ""
         };
         let prefix = format!("DECLARE {} NO SCROLL CURSOR{hold} FOR ", name(id));
-        let declare = format!("{prefix}{}", without_semicolon(&reader.sql));
+        let declare = format!(
+            "{prefix}{}",
+            without_semicolon(&reader.sql, Dialect::Postgresql)
+        );
         let client = self.link.client.clone();
         self.send(client.execute_typed(&declare, &params))
             .await

@@ -37,6 +37,11 @@ impl Opening {
         }
     }
 
+    /// What a transaction is told after BEGIN, to be told again when its settings have been reset.
+    pub(super) fn settings(&self) -> &str {
+        self.begin.strip_prefix("BEGIN").unwrap_or_default()
+    }
+
     /// Has the next transaction hold a lock on a table that a writer holds.
     pub(super) fn claim(&mut self, table: &str) {
         self.claim = Some(format!("; LOCK TABLE {table} IN ROW EXCLUSIVE MODE"));

@@ -9,7 +9,7 @@ use super::settings_error;
 use crate::driver::DriverError;
 
 /// The parameters that are understood, with the environment variable that stands in for each.
-const KNOWN: &[(&str, Option<&str>)] = &[
+pub(super) const KNOWN: &[(&str, Option<&str>)] = &[
     ("application_name", Some("PGAPPNAME")),
     ("channel_binding", Some("PGCHANNELBINDING")),
     ("client_encoding", Some("PGCLIENTENCODING")),
