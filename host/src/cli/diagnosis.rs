@@ -432,7 +432,7 @@ fn repair_hint(error: &RepairError) -> &'static str {
     match error {
         RepairError::NothingToRepair { .. } => "`whimbrel repair` lists what is wrong",
         RepairError::Needs { .. } | RepairError::Needed { .. } => {
-            "`whimbrel current` shows what is applied; `whimbrel stamp` says what is"
+            "where the version table is wrong, say what is applied with `whimbrel stamp REVISION`"
         }
         RepairError::NotProved { .. } => {
             "get its migration; or, if you know what is applied, say so with `whimbrel stamp --purge REVISION`"

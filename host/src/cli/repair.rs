@@ -93,7 +93,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
         }
         let problems = problems(engine, args.revision.as_deref()).await?;
         if context.report.can_ask() {
-            return ask(context, engine, problems).await;
+            return ask(context, engine, args.revision.as_deref(), problems).await;
         }
         list(context, &problems);
         Ok(verdict(&problems))
@@ -167,15 +167,16 @@ fn list(context: &Context, problems: &[Problem]) {
 async fn ask(
     context: &Context,
     engine: &Engine,
-    mut problems: Vec<Problem>,
+    revision: Option<&str>,
+    mut found: Vec<Problem>,
 ) -> Result<Verdict, Failure> {
     let report = context.report;
-    if problems.is_empty() {
+    if found.is_empty() {
         report.message("Nothing is wrong.");
         return Ok(Verdict::Done);
     }
     let mut left: Vec<Problem> = Vec::new();
-    while let Some(problem) = problems.iter().find(|problem| !left.contains(problem)) {
+    while let Some(problem) = found.iter().find(|problem| !left.contains(problem)) {
         report.message(problem);
         let ways = ways(context, problem);
         for (at, way) in ways.iter().enumerate() {
@@ -197,7 +198,7 @@ async fn ask(
         };
         let repaired = engine.repair(problem.revision(), remedy).await?;
         tell(report, &repaired, remedy);
-        problems = engine.problems().await?;
+        found = problems(engine, revision).await?;
     }
     report.message(match left.len() {
         0 => "Nothing is wrong any more.".to_owned(),

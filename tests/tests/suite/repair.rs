@@ -322,7 +322,54 @@ on_every_database! {
     }
 }
 
+const BUILDING: &str =
+    "SELECT count(*) FROM pg_stat_progress_create_index WHERE datname = current_database()";
+
 on_every_postgres! {
+    async fn a_program_that_is_killed_while_it_builds_an_index_leaves_an_invalid_one(db: Database) {
+        let project = Project::empty().on(&db);
+        project.write("whimbrel.toml", "");
+        project.sql_migration("a", "", "CREATE TABLE t_a (n integer);", "DROP TABLE t_a;");
+        project.write(
+            "migrations/b_test.sql",
+            "-- whimbrel:migration\n-- id: b\n-- revises: a\n-- transaction: false\n-- message: test\n\
+             -- whimbrel:upgrade\nCREATE INDEX CONCURRENTLY i ON t_a (n);\n-- whimbrel:downgrade\nDROP INDEX i;\n",
+        );
+        project.run(["upgrade", "a"]).succeeds();
+        // A transaction that has written into the table is waited for.
+        let (client, connection) = tokio_postgres::connect(&db.url(), tokio_postgres::NoTls).await.unwrap();
+        let connection = tokio::spawn(connection);
+        client.batch_execute("BEGIN; INSERT INTO t_a VALUES (1)").await.unwrap();
+        let mut running = project.start(["upgrade", "head"]);
+        while db.value(BUILDING).await == "0" {
+            assert!(running.is_running(), "it should not have come to an end");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        running.kill();
+        let _ = running.wait();
+        db.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_progress_create_index WHERE datname = current_database()").await;
+        while db.value(BUILDING).await != "0" {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        client.batch_execute("COMMIT").await.unwrap();
+        drop(client);
+        connection.await.unwrap().unwrap();
+
+        let listed = project.run(["repair"]).exits_with(3).stdout;
+        for said in [
+            "the upgrade of b, which runs without a transaction, was interrupted",
+            "the index public.i on t_a is invalid",
+            "DROP INDEX CONCURRENTLY public.i;",
+        ] {
+            assert!(listed.contains(said), "{listed}");
+        }
+        db.execute("DROP INDEX CONCURRENTLY public.i").await;
+        project.run(["repair", "b", "--not-applied"]).succeeds();
+        project.run(["upgrade", "head"]).succeeds();
+        project.run(["repair"]).succeeds();
+        assert_eq!(versions(&db).await, ["b"]);
+    }
+
     async fn an_index_that_was_not_finished_is_shown(db: Database) {
         let build = "CREATE INDEX CONCURRENTLY i ON t_a (n);";
         let folder = || Folder::default().table("a", "").with("b", "-- revises: a\n-- transaction: false\n", build, None);
@@ -364,6 +411,9 @@ fn a_terminal_is_asked_about_one_problem_after_another() {
     assert!(said.contains("a1 is accepted as it is now."), "{said}");
     assert!(said.contains("1 problem left."), "{said}");
     assert_eq!(first.status.code(), Some(3));
+    let line = "printf '\\n' | script --quiet --return --command 'whimbrel repair a1' /dev/null";
+    let nothing = project.tool("bash").args(["-c", line]).output().unwrap();
+    assert_eq!(nothing.status.code(), Some(0), "a1 is in order");
     let second = answered("1\\n");
     let said = String::from_utf8_lossy(&second.stdout);
     assert!(said.contains("Nothing is wrong any more."), "{said}");
