@@ -8,6 +8,7 @@
 mod alembic;
 mod build_rust;
 mod cli;
+mod effects;
 mod engine;
 mod examples;
 mod faults;
