@@ -12,6 +12,7 @@ mod drawing;
 mod edit;
 mod ensure_version;
 mod failure;
+mod forecast;
 mod global;
 mod graph;
 mod heads;

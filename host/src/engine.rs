@@ -7,6 +7,7 @@
 
 mod call;
 mod failure;
+pub mod inspect;
 mod lock;
 mod read_ahead;
 mod script;

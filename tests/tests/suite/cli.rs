@@ -29,6 +29,7 @@ transcripts! {
     lock_held
     log
     pictures
+    plan
     project
     settings
     sources
@@ -40,6 +41,15 @@ fn bad_sql_on_postgresql() {
     whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
         tokio::task::block_in_place(|| {
             transcript_in("bad_sql_on_postgresql", &Project::empty().on(&db));
+        });
+    });
+}
+
+#[test]
+fn plan_on_postgresql() {
+    whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
+        tokio::task::block_in_place(|| {
+            transcript_in("plan_on_postgresql", &Project::empty().on(&db));
         });
     });
 }

@@ -12,6 +12,7 @@ mod effects;
 mod engine;
 mod examples;
 mod faults;
+mod forecasts;
 mod guests;
 mod postgres_driver;
 mod readme;

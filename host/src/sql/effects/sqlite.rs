@@ -84,12 +84,11 @@ impl Effects {
                 }
                 self.note(table, Toll::Rows);
             }
-        } else if cursor.word("insert") || cursor.word("replace") {
-            if cursor.find("into")
-                && let Some(table) = cursor.name()
-            {
-                self.note(table, Toll::Rows);
-            }
+        } else if (cursor.word("insert") || cursor.word("replace"))
+            && cursor.find("into")
+            && let Some(table) = cursor.name()
+        {
+            self.note(table, Toll::Rows);
         }
     }
 

@@ -76,10 +76,10 @@ impl Effects {
             .find_map(|constraint| constraint.raw_expr.as_deref());
         for constraint in constraints() {
             match constraint.contype() {
-                ConstrType::ConstrDefault => {
-                    if constraint.raw_expr.as_deref().is_some_and(is_volatile) {
-                        weigh(Toll::Rewrite, Some(Advice::FillAfterwards));
-                    }
+                ConstrType::ConstrDefault
+                    if constraint.raw_expr.as_deref().is_some_and(is_volatile) =>
+                {
+                    weigh(Toll::Rewrite, Some(Advice::FillAfterwards));
                 }
                 ConstrType::ConstrIdentity => weigh(Toll::Rewrite, Some(Advice::FillAfterwards)),
                 ConstrType::ConstrGenerated if constraint.generated_kind == "v" => {}

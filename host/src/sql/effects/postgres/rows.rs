@@ -41,8 +41,12 @@ impl Walk<'_> {
                     self.statement(name, value);
                 }
                 if let Some(table) = self.table(tree) {
-                    let lock = Lock::new(table, LockMode::AccessShare, Toll::Scan);
-                    self.effects.lock(lock);
+                    // A table that is written is named as one that is read, too.
+                    let is_known = |lock: &Lock| lock.relation == table;
+                    if !self.effects.locks.iter().any(is_known) {
+                        let lock = Lock::new(table, LockMode::AccessShare, Toll::Scan);
+                        self.effects.lock(lock);
+                    }
                 }
                 fields.values().for_each(|value| self.visit(value));
             }
@@ -51,7 +55,7 @@ impl Walk<'_> {
     }
 
     fn statement(&mut self, name: &str, tree: &Value) {
-        let target = tree.get("relation").and_then(|relation| table(relation));
+        let target = tree.get("relation").and_then(table);
         let is_bare = tree.get("where_clause").is_some_and(Value::is_null);
         match (name, target) {
             ("InsertStmt" | "MergeStmt", Some(table)) => self.write(table),
