@@ -6,7 +6,7 @@
 
 mod lock;
 mod loss;
-#[cfg(feature = "postgres")]
+#[cfg(feature = "parser")]
 mod postgres;
 mod sqlite;
 
@@ -88,9 +88,9 @@ impl Effects {
         }
         match dialect {
             Dialect::Sqlite => Ok(sqlite::effects(sql)),
-            #[cfg(feature = "postgres")]
+            #[cfg(feature = "parser")]
             Dialect::Postgresql => postgres::effects(sql),
-            #[cfg(not(feature = "postgres"))]
+            #[cfg(not(feature = "parser"))]
             Dialect::Postgresql => Err(Unread::NoParser(dialect)),
         }
     }

@@ -68,7 +68,7 @@ fn what_sqlite_loses() {
     );
 }
 
-#[cfg(feature = "postgres")]
+#[cfg(feature = "parser")]
 mod postgresql {
     use super::*;
     use Dialect::Postgresql;
