@@ -64,9 +64,15 @@ impl Engine {
                 .iter_mut()
                 .map(|told| std::mem::take(&mut told.statements))
                 .collect();
-            let read = read_all(statements, self.driver.dialect()).await?;
+            let mut read = read_all(statements, self.driver.dialect()).await?;
             let names = catalog::names(&read);
-            let known = catalog::look_up(&mut *session, &names).await;
+            let columns = catalog::columns(&read);
+            let known = catalog::look_up(&mut *session, &names, &columns).await;
+            for read in read.iter_mut().flatten() {
+                if let Ok(effects) = &mut read.effects {
+                    effects.settle(|retype| known.column(retype));
+                }
+            }
             let seen = plan
                 .steps
                 .iter()

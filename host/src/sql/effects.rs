@@ -8,6 +8,7 @@ mod lock;
 mod loss;
 #[cfg(feature = "parser")]
 mod postgres;
+mod retype;
 mod sqlite;
 
 use serde::Serialize;
@@ -15,6 +16,7 @@ use thiserror::Error;
 
 pub use lock::{Advice, Blocks, ForeignKeys, Lock, LockMode, Part, Relation, Toll};
 pub use loss::{Harm, Loss};
+pub use retype::{ColumnType, Retype};
 
 use crate::driver::Dialect;
 
@@ -31,6 +33,8 @@ pub struct Effects {
     pub losses: Vec<Loss>,
     /// The relations that it makes, which nobody else sees before the commit.
     pub creates: Vec<Relation>,
+    /// The columns that it gives another type, where it does nothing else.
+    pub retypes: Vec<Retype>,
     /// Whether it can run in a transaction.
     pub transaction: InTransaction,
     /// Whether all that it does can be read from it.
@@ -111,16 +115,32 @@ impl Effects {
         }
     }
 
-    /// Adds a lock that is taken and kept for nothing long.
-    fn lock_briefly(&mut self, relation: &Relation, mode: LockMode) {
-        self.lock(Lock::new(relation.clone(), mode, Toll::Instant));
-    }
-
     fn lose(&mut self, harm: Harm, what: impl Into<String>) {
         self.losses.push(Loss {
             harm,
             what: what.into(),
         });
+    }
+
+    /// Makes less of it where the columns that get another type have one of the same binary form now. `current` tells what
+    /// the database knows of a column.
+    pub fn settle(&mut self, current: impl Fn(&Retype) -> Option<ColumnType>) {
+        let mut toll = Toll::Instant;
+        for retype in &self.retypes {
+            match current(retype) {
+                Some(column) if retype.keeps_the_form_of(&column) => {
+                    toll = toll.max(column.toll());
+                }
+                _ => return,
+            }
+        }
+        if !self.retypes.is_empty() {
+            self.losses.clear();
+            for lock in &mut self.locks {
+                lock.toll = toll;
+                lock.advice = None;
+            }
+        }
     }
 
     /// The longest that it does.

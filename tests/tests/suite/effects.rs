@@ -8,10 +8,12 @@ use std::time::Duration;
 
 use tokio_postgres::Client;
 use whimbrel::driver::Dialect;
-use whimbrel::sql::effects::{Effects, ForeignKeys, InTransaction, LockMode, Part, Toll};
+use whimbrel::sql::effects::{
+    ColumnType, Effects, ForeignKeys, InTransaction, LockMode, Part, Toll,
+};
 use whimbrel_tests::{Backend, Database, on_every_postgres};
 
-use cases::{ALONE, CASES, Case, SETUP};
+use cases::{ALONE, CASES, Case, RETYPES, SETUP};
 
 /// The strongest lock of each relation, by its name.
 type Locks = BTreeMap<String, LockMode>;
@@ -191,6 +193,28 @@ on_every_postgres! {
         }
         assert!(run >= 50, "{run} statements");
         assert!(wrong.is_empty(), "{} of {run}:\n{}", wrong.len(), wrong.join("\n"));
+    }
+
+    async fn a_type_of_the_same_form_rewrites_nothing(db: Database) {
+        let client = db.connect_postgres().await;
+        for (from, to) in RETYPES {
+            client.batch_execute(&format!(
+                "DROP TABLE IF EXISTS r; CREATE TABLE r (v {from}); INSERT INTO r VALUES (NULL)"
+            )).await.unwrap();
+            let sql = format!("ALTER TABLE r ALTER COLUMN v TYPE {to}");
+            let mut effects = Effects::of(&sql, Dialect::Postgresql).unwrap();
+            let types = "SELECT typname::text, atttypmod::text FROM pg_attribute JOIN pg_type ON pg_type.oid = atttypid
+                         WHERE attrelid = 'r'::regclass AND attnum = 1";
+            let (of_type, modifier) = rows(&client, types).await.remove(0);
+            let modifier = modifier.parse().unwrap();
+            let column = ColumnType { column: "v".to_owned(), of_type, modifier, is_checked: false };
+            effects.settle(|_| Some(column.clone()));
+            let before = files(&client).await;
+            client.batch_execute(&sql).await.unwrap();
+            let rewritten = files(&client).await != before;
+            assert_eq!(effects.toll() == Toll::Rewrite, rewritten, "{from} to {to}");
+            assert_eq!(effects.losses.is_empty(), !rewritten, "{from} to {to}");
+        }
     }
 
     async fn what_runs_alone_waits_for_the_lock_that_is_said(db: Database) {

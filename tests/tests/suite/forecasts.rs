@@ -122,6 +122,22 @@ on_every_postgres! {
         assert_eq!(warning(&inspection, "large tables"), None);
     }
 
+    async fn a_type_of_the_same_form_costs_an_instant(db: Database) {
+        db.execute("CREATE TABLE names (short varchar(10), checked varchar(10) CHECK (checked <> ''), n int)").await;
+        let change = |column: &str, to: &str| format!("ALTER TABLE names ALTER COLUMN {column} TYPE {to};");
+        let folder = Folder::default()
+            .with("a", "", &change("short", "varchar(20)"), Some(""))
+            .with("b", "-- revises: a\n", &change("checked", "text"), Some(""))
+            .with("c", "-- revises: b\n", &change("n", "bigint"), Some(""));
+        let inspection = inspect(&db, folder, "head").await;
+        let told: Vec<(Toll, usize)> = inspection
+            .steps
+            .iter()
+            .map(|step| (lock(step, "names", LockMode::AccessExclusive).work, step.destructive.len()))
+            .collect();
+        assert_eq!(told, [(Toll::Instant, 0), (Toll::Scan, 0), (Toll::Rewrite, 1)]);
+    }
+
     async fn large_tables_that_are_blocked_are_named(db: Database) {
         db.execute("CREATE TABLE big (id int, n int); CREATE TABLE small (id int, n int);
                     UPDATE pg_class SET reltuples = 5e6 WHERE relname = 'big'").await;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::Read;
 use crate::driver::{Dialect, DriverError, ResultLimit, Session, Value};
+use crate::sql::effects::{ColumnType, Relation, Retype};
 
 /// What is known, by the names that statements use.
 #[derive(Debug, Default)]
@@ -24,6 +25,8 @@ pub(super) struct Entry {
     pub(super) rows: Option<u64>,
     pub(super) children: u64,
     pub(super) foreign_keys: Vec<ForeignKey>,
+    /// The columns that get another type.
+    pub(super) columns: Vec<ColumnType>,
 }
 
 /// A foreign key from or to a table.
@@ -40,6 +43,16 @@ pub(super) struct ForeignKey {
 impl Catalog {
     pub(super) fn entry(&self, name: &str) -> Option<&Entry> {
         self.entries.get(name)
+    }
+
+    /// The type that a column has which gets another one.
+    pub(super) fn column(&self, retype: &Retype) -> Option<ColumnType> {
+        let entry = self.entries.get(&retype.table.to_string())?;
+        let found = entry
+            .columns
+            .iter()
+            .find(|known| known.column == retype.column);
+        found.cloned()
     }
 
     pub(super) fn entries(&self) -> impl Iterator<Item = &Entry> {
@@ -64,7 +77,16 @@ SELECT asked.name,
                             WHERE a.attrelid = k.conrelid AND a.attnum = ANY (k.conkey)),
                 'other', (CASE k.conrelid WHEN c.oid THEN k.confrelid ELSE k.conrelid END)::pg_catalog.regclass::text))
             FROM pg_catalog.pg_constraint k
-            WHERE k.contype = 'f' AND c.oid IN (k.conrelid, k.confrelid)), '[]')::text
+            WHERE k.contype = 'f' AND c.oid IN (k.conrelid, k.confrelid)), '[]')::text,
+       coalesce((SELECT json_agg(json_build_object(
+                'column', a.attname,
+                'of_type', y.typname,
+                'modifier', a.atttypmod,
+                'is_checked', EXISTS (SELECT FROM pg_catalog.pg_constraint k
+                    WHERE k.conrelid = c.oid AND k.contype = 'c' AND a.attnum = ANY (k.conkey))))
+            FROM pg_catalog.pg_attribute a JOIN pg_catalog.pg_type y ON y.oid = a.atttypid
+            WHERE a.attrelid = c.oid AND a.attnum > 0
+              AND a.attname IN (SELECT json_array_elements_text($2::text::json))), '[]')::text
 FROM json_array_elements_text($1::text::json) AS asked (name)
 JOIN pg_catalog.pg_class named ON named.oid = pg_catalog.to_regclass(asked.name)
 LEFT JOIN pg_catalog.pg_index i ON i.indexrelid = named.oid
@@ -92,13 +114,28 @@ pub(super) fn names(steps: &[Vec<Read>]) -> BTreeSet<String> {
         .collect()
 }
 
+/// The names of the columns that get another type.
+pub(super) fn columns(steps: &[Vec<Read>]) -> BTreeSet<String> {
+    steps
+        .iter()
+        .flatten()
+        .filter_map(|read| read.effects.as_ref().ok())
+        .flat_map(|effects| &effects.retypes)
+        .map(|retype| retype.column.clone())
+        .collect()
+}
+
 /// Asks the database. What it does not answer is told as a failure, and the plan goes without.
-pub(super) async fn look_up(session: &mut dyn Session, names: &BTreeSet<String>) -> Catalog {
+pub(super) async fn look_up(
+    session: &mut dyn Session,
+    names: &BTreeSet<String>,
+    columns: &BTreeSet<String>,
+) -> Catalog {
     if names.is_empty() {
         return Catalog::default();
     }
     let found = match session.dialect() {
-        Dialect::Postgresql => ask_postgres(session, names).await,
+        Dialect::Postgresql => ask_postgres(session, names, columns).await,
         Dialect::Sqlite => ask_sqlite(session, names).await,
     };
     match found {
@@ -129,10 +166,12 @@ type Entries = BTreeMap<String, Entry>;
 async fn ask_postgres(
     session: &mut dyn Session,
     names: &BTreeSet<String>,
+    columns: &BTreeSet<String>,
 ) -> Result<Entries, DriverError> {
     let asked = serde_json::json!(names).to_string();
+    let columns = serde_json::json!(columns).to_string();
     let canceller = session.canceller();
-    let asked = [Value::Text(asked)];
+    let asked = [Value::Text(asked), Value::Text(columns)];
     let mut answer = session.query(POSTGRES, &asked, ResultLimit::NONE);
     let rows = tokio::select! {
         rows = &mut answer => rows?,
@@ -152,7 +191,8 @@ fn entry(row: Vec<Value>) -> Option<(String, Entry)> {
         rows,
         children,
         Value::Text(keys),
-    ] = <[Value; 6]>::try_from(row).ok()?
+        Value::Text(columns),
+    ] = <[Value; 7]>::try_from(row).ok()?
     else {
         return None;
     };
@@ -166,6 +206,7 @@ fn entry(row: Vec<Value>) -> Option<(String, Entry)> {
         },
         children: whole(&children).unwrap_or_default(),
         foreign_keys: serde_json::from_str(&keys).unwrap_or_default(),
+        columns: serde_json::from_str(&columns).unwrap_or_default(),
     };
     Some((asked, entry))
 }
@@ -195,7 +236,7 @@ async fn ask_sqlite(
         let [Value::Text(folded), Value::Text(name)] = row.as_slice() else {
             continue;
         };
-        let shown = crate::sql::effects::Relation::named(folded.as_str()).to_string();
+        let shown = Relation::named(folded.as_str()).to_string();
         if !names.contains(&shown) {
             continue;
         }
@@ -214,6 +255,7 @@ async fn ask_sqlite(
             rows,
             children: 0,
             foreign_keys: Vec::new(),
+            columns: Vec::new(),
         };
         entries.insert(shown, entry);
     }

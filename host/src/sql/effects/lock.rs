@@ -211,23 +211,6 @@ impl Lock {
             advice: None,
         }
     }
-
-    pub(super) fn of_index_table(index: Relation, mode: LockMode, toll: Toll) -> Self {
-        Self {
-            part: Part::TableOfIndex,
-            ..Self::new(index, mode, toll)
-        }
-    }
-
-    pub(super) fn advised(mut self, advice: Advice) -> Self {
-        self.advice = Some(advice);
-        self
-    }
-
-    pub(super) fn with(mut self, keys: ForeignKeys) -> Self {
-        self.foreign_keys.push(keys);
-        self
-    }
 }
 
 /// A way to the same end that blocks less.

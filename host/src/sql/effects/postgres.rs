@@ -11,7 +11,10 @@ mod rows;
 use pg_query::NodeEnum;
 use pg_query::protobuf::{self, ObjectType};
 
-use super::{Effects, Harm, InTransaction, Lock, LockMode, Sight, Toll, Unread};
+use super::{
+    Advice, Effects, ForeignKeys, Harm, InTransaction, Lock, LockMode, Part, Relation, Sight, Toll,
+    Unread,
+};
 use nodes::{object_type, range_var, relation, strings};
 
 /// What a statement does, or what the parser says against it.
@@ -35,7 +38,31 @@ pub(super) fn effects(sql: &str) -> Result<Effects, Unread> {
     Ok(found)
 }
 
+impl Lock {
+    fn of_index_table(index: Relation, mode: LockMode, toll: Toll) -> Self {
+        Self {
+            part: Part::TableOfIndex,
+            ..Self::new(index, mode, toll)
+        }
+    }
+
+    fn advised(mut self, advice: Advice) -> Self {
+        self.advice = Some(advice);
+        self
+    }
+
+    fn with(mut self, keys: ForeignKeys) -> Self {
+        self.foreign_keys.push(keys);
+        self
+    }
+}
+
 impl Effects {
+    /// Adds a lock that is taken and kept for nothing long.
+    fn lock_briefly(&mut self, relation: &Relation, mode: LockMode) {
+        self.lock(Lock::new(relation.clone(), mode, Toll::Instant));
+    }
+
     fn read(&mut self, node: &NodeEnum) {
         use LockMode::{AccessExclusive, ShareRowExclusive, ShareUpdateExclusive};
         match node {

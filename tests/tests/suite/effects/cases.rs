@@ -95,6 +95,41 @@ pub(super) const ALONE: &[(&str, &str, u32)] = &[
     ("ALTER TABLE p DETACH PARTITION p1 CONCURRENTLY", "p", 14),
 ];
 
+/// The type that a column has, and the one that it gets.
+pub(super) const RETYPES: &[(&str, &str)] = &[
+    ("varchar(10)", "varchar(20)"),
+    ("varchar(10)", "varchar(10)"),
+    ("varchar(10)", "varchar(9)"),
+    ("varchar(10)", "varchar"),
+    ("varchar(10)", "text"),
+    ("varchar", "varchar(10)"),
+    ("text", "varchar"),
+    ("text", "varchar(10)"),
+    ("text", "text"),
+    ("text", "char(5)"),
+    ("char(5)", "char(6)"),
+    ("numeric(10, 2)", "numeric(12, 2)"),
+    ("numeric(10, 2)", "numeric(12, 3)"),
+    ("numeric(10, 2)", "numeric(9, 2)"),
+    ("numeric(10, 2)", "numeric"),
+    ("numeric(10)", "numeric(12)"),
+    ("numeric(10)", "numeric(8)"),
+    ("numeric", "numeric(10, 2)"),
+    ("timestamp(3)", "timestamp(6)"),
+    ("timestamp(3)", "timestamp"),
+    ("timestamptz(3)", "timestamptz(2)"),
+    ("time(3)", "time(6)"),
+    ("varbit(5)", "varbit(8)"),
+    ("varbit(5)", "varbit(3)"),
+    ("cidr", "inet"),
+    ("inet", "cidr"),
+    ("int", "bigint"),
+    ("int", "int"),
+    ("bigint", "int"),
+    ("int[]", "bigint[]"),
+    ("jsonb", "json"),
+];
+
 pub(super) const CASES: &[Case] = &[
     // Columns.
     case("ALTER TABLE t ADD COLUMN n int"),

@@ -2,13 +2,14 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AlterTableCmd, AlterTableStmt, AlterTableType as At, ConstrType, Constraint, DropBehavior,
-    ObjectType, PartitionCmd,
+    AConst, AlterTableCmd, AlterTableStmt, AlterTableType as At, ConstrType, Constraint,
+    DropBehavior, Node, ObjectType, PartitionCmd, a_const,
 };
 
-use super::nodes::{object_type, option_names, relation};
+use super::nodes::{base_type, object_type, option_names, relation};
 use crate::sql::effects::{
-    Advice, Effects, ForeignKeys, Harm, InTransaction, Lock, LockMode, Relation, Sight, Toll,
+    Advice, Effects, ForeignKeys, Harm, InTransaction, Lock, LockMode, Relation, Retype, Sight,
+    Toll,
 };
 
 /// Storage parameters that no reader has to notice at once; `AlterTableGetRelOptionsLockLevel` takes the stronger lock
@@ -24,6 +25,34 @@ const GENTLE_OPTIONS: [&str; 9] = [
     "vacuum_index_cleanup",
     "vacuum_truncate",
 ];
+
+/// The change of a column's type, where that is all, and no expression computes the values.
+fn retype(table: &Relation, command: &Node) -> Option<Retype> {
+    let Some(NodeEnum::AlterTableCmd(command)) = &command.node else {
+        return None;
+    };
+    let Some(NodeEnum::ColumnDef(column)) = &command.def.as_deref()?.node else {
+        return None;
+    };
+    let to = column.type_name.as_ref()?;
+    let is_plain = command.subtype() == At::AtAlterColumnType
+        && column.raw_default.is_none()
+        && column.coll_clause.is_none()
+        && to.array_bounds.is_empty();
+    let modifier = |node: &Node| match &node.node {
+        Some(NodeEnum::AConst(AConst {
+            val: Some(a_const::Val::Ival(number)),
+            ..
+        })) => Some(number.ival),
+        _ => None,
+    };
+    is_plain.then_some(Retype {
+        table: table.clone(),
+        column: command.name.clone(),
+        to: base_type(to)?,
+        modifiers: to.typmods.iter().map(modifier).collect::<Option<_>>()?,
+    })
+}
 
 /// What one part of the statement needs of the table.
 struct Need {
@@ -59,6 +88,12 @@ impl Effects {
             return;
         };
         let kind = object_type(statement.objtype);
+        let retypes: Option<Vec<Retype>> = statement
+            .cmds
+            .iter()
+            .map(|command| retype(&table, command))
+            .collect();
+        self.retypes = retypes.unwrap_or_default();
         for command in &statement.cmds {
             if let Some(NodeEnum::AlterTableCmd(command)) = &command.node {
                 // ALTER TYPE changes a composite type, and every table of it.
