@@ -86,6 +86,12 @@ impl Engine {
             notes: told.notes,
             step,
         };
+        new.extend(read.iter().flat_map(made));
+        // What this plan makes itself is in nobody's way.
+        let is_new = |lock: &Lock| {
+            let name = lock.relation.to_string();
+            new.contains(&name) && catalog.entry(&name).is_none()
+        };
         for (index, statement) in read.iter().enumerate() {
             let place = place(statement, index + 1);
             let effects = match &statement.effects {
@@ -100,20 +106,14 @@ impl Engine {
             };
             found.heed(effects, &place);
             let rest = match transactional {
-                true => longest(&read[index..]),
+                true => longest(&read[index..], is_new),
                 false => effects.toll(),
             };
-            for lock in &effects.locks {
-                // What this plan makes itself is in nobody's way.
-                let name = lock.relation.to_string();
-                if new.contains(&name) && catalog.entry(&name).is_none() {
-                    continue;
-                }
+            for lock in effects.locks.iter().filter(|lock| !is_new(lock)) {
                 for held in held(lock, rest, catalog, &place) {
                     found.hold(held);
                 }
             }
-            new.extend(effects.creates.iter().map(ToString::to_string));
         }
         if self.driver.dialect() == Dialect::Sqlite {
             // It has one lock, for the database.
@@ -185,11 +185,20 @@ fn place(statement: &Read, number: usize) -> Place {
     }
 }
 
-/// The longest that one of these statements does.
-fn longest(statements: &[Read]) -> Toll {
+/// The relations that a statement makes.
+fn made(statement: &Read) -> impl Iterator<Item = String> {
+    let effects = statement.effects.iter();
+    effects.flat_map(|effects| effects.creates.iter().map(ToString::to_string))
+}
+
+/// The longest that one of these statements does to what was there before.
+fn longest(statements: &[Read], is_new: impl Fn(&Lock) -> bool) -> Toll {
     let tolls = statements
         .iter()
-        .filter_map(|read| read.effects.as_ref().ok().map(Effects::toll));
+        .filter_map(|read| read.effects.as_ref().ok())
+        .flat_map(|effects| &effects.locks)
+        .filter(|lock| !is_new(lock))
+        .map(|lock| lock.toll);
     tolls.max().unwrap_or(Toll::Instant)
 }
 

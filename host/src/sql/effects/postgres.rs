@@ -19,7 +19,10 @@ use nodes::{object_type, range_var, relation, strings};
 
 /// What a statement does, or what the parser says against it.
 pub(super) fn effects(sql: &str) -> Result<Effects, Unread> {
-    let parsed = pg_query::parse(sql, 0).map_err(|error| {
+    // The crate takes some shapes of the tree for granted.
+    let parsed = std::panic::catch_unwind(|| pg_query::parse(sql, 0))
+        .map_err(|_| Unread::Syntax("the parser gave up on it".to_owned()))?;
+    let parsed = parsed.map_err(|error| {
         Unread::Syntax(match error {
             pg_query::Error::Parse(message) => message,
             pg_query::Error::Decode(_) => "it is nested too deeply to be read".to_owned(),
