@@ -13,6 +13,7 @@ mod dry_run;
 mod edit;
 mod ensure_version;
 mod failure;
+mod forecast;
 mod global;
 mod graph;
 mod heads;

@@ -30,7 +30,7 @@ use backup::{BackupError, Restoration};
 pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
 pub use error::{CommitError, DatabaseError, DriverError};
-pub use locks::{LockMode, RelationLock};
+pub use locks::RelationLock;
 pub use value::{Column, Value};
 
 /// The SQL that a database speaks.

@@ -9,6 +9,7 @@ mod backup;
 mod call;
 mod dry_run;
 mod failure;
+pub mod inspect;
 mod lock;
 mod problem;
 mod read_ahead;

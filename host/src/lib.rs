@@ -45,6 +45,8 @@
 //! # Features
 //!
 //! - `postgres` and `sqlite`: the drivers; both are on by default.
+//! - `parser`: PostgreSQL's own parser, which says what its statements lock and lose before they run; on by default. It
+//!   is C, and takes a C compiler and libclang to build.
 //! - `cli`: the `whimbrel` program; on by default, and not needed by applications.
 
 #![deny(unsafe_code)]

@@ -67,6 +67,17 @@ pub trait Library: Send + Sync {
         revision: &RevisionId,
     ) -> Result<Arc<serde_json::Map<String, serde_json::Value>>, MigrationError>;
 
+    /// What can be told of the revision's code without running it.
+    ///
+    /// # Errors
+    /// [`MigrationError::Script`] when a file cannot be cut into statements, [`MigrationError::Admission`] when there is
+    /// no such revision.
+    fn describe(
+        &self,
+        revision: &RevisionId,
+        direction: Direction,
+    ) -> Result<Description, MigrationError>;
+
     /// Makes ready what is about to run: builds it where that is due, and compiles it on all cores.
     ///
     /// # Errors
@@ -82,6 +93,31 @@ pub trait Library: Send + Sync {
     /// # Errors
     /// [`MigrationError::Admission`] when it cannot be loaded.
     fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError>;
+}
+
+/// What can be told of a revision's code without running it.
+#[derive(Debug, Clone)]
+pub enum Description {
+    /// The statements of a SQL file, in their order.
+    Sql(Vec<StatementSource>),
+    /// A component.
+    Component {
+        /// What it is written in, where it is built from source.
+        language: Option<String>,
+        /// The interfaces that it imports, which is all that it could ever ask for; or why it cannot be read.
+        imports: Result<Vec<String>, MigrationError>,
+        /// Whether it is built from the source that lies beside it now, so that this is what would run.
+        freshness: Freshness,
+    },
+}
+
+/// Whether a component is built from the source that lies beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// It is, or there is no source.
+    Fresh,
+    /// It would be built anew before it runs.
+    Stale,
 }
 
 /// Why the code of a revision is not ready to run.

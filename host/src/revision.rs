@@ -1,5 +1,7 @@
 //! A node of the revision graph, as plain data.
 
+pub mod message;
+
 use std::fmt;
 use std::sync::Arc;
 

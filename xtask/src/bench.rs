@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::install;
 use crate::process::{cargo, run, target_folder};
 
 use self::peer::Peer;
@@ -111,6 +112,7 @@ pub(crate) fn run_benches(options: &Options) -> Result<()> {
 impl Bed {
     fn prepare(options: &Options) -> Result<Self> {
         let programs = target_folder().join("release");
+        install::libclang()?;
         let mut build = cargo();
         build.args(["build", "--release", "--package=native-fill"]);
         let whimbrel = match &options.program {

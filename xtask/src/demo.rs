@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use rusqlite::Connection;
 use rusqlite::types::ValueRef;
 
+use crate::install;
 use crate::process::{cargo, root, run, target_folder};
 use crate::seed;
 use crate::table::{self, heading};
@@ -82,6 +83,7 @@ struct Demo {
 impl Demo {
     /// Builds the program, and makes room for a fresh database file.
     fn prepare() -> Result<Self> {
+        install::libclang()?;
         run(cargo().args(["build", "--quiet", "--package", "whimbrel"]))?;
         let folder = target_folder().join("demo");
         if folder.exists() {

@@ -1,7 +1,7 @@
 //! Gets what a machine lacks, by the name that its registry gives it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -38,6 +38,26 @@ fn debian_packages(packages: &[&str]) -> Result<()> {
 /// the environment names another one.
 pub(crate) fn pg_dump() -> Result<()> {
     debian(&["pg_dump", "pg_restore"], &["postgresql-client"])
+}
+
+/// The library that the bindings of PostgreSQL's parser are made with when the program is compiled.
+pub(crate) fn libclang() -> Result<()> {
+    if std::env::var_os("LIBCLANG_PATH").is_some() || has_libclang(Path::new("/usr/lib"), 2) {
+        return Ok(());
+    }
+    debian_packages(&["libclang-dev"]).context("there is no libclang on this machine")
+}
+
+/// Whether a folder has it, or one of those below it, as deep as distributions put libraries.
+fn has_libclang(folder: &Path, depth: u32) -> bool {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.into_iter().any(|entry| {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_it = name.starts_with("libclang.so")
+            || (name.starts_with("libclang-") && !name.starts_with("libclang-cpp"));
+        (is_it && name.contains(".so")) || (depth > 0 && has_libclang(&entry.path(), depth - 1))
+    })
 }
 
 /// The programs that run scripts: `psql` comes with Debian's server.

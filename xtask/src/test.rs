@@ -52,6 +52,7 @@ pub(crate) fn run_tests(options: &Options) -> Result<()> {
 
 /// Installs the PostgreSQL servers and the toolchains of the guests, where they are missing.
 pub(crate) fn set_up() -> Result<()> {
+    install::libclang()?;
     for major in VERSIONS {
         if users_server(major).is_none() {
             install::postgres(major)?;

@@ -1,18 +1,14 @@
 //! `whimbrel plan`
 
-use std::sync::Arc;
-
 use clap::ValueEnum;
-use owo_colors::OwoColorize;
-use whimbrel::graph::Graph;
-use whimbrel::plan::Plan;
 use whimbrel::project::RunOptions;
 use whimbrel::revision::Direction;
 use whimbrel::target::{Anchor, Target};
 
 use super::context::{Context, block_on};
 use super::failure::Failure;
-use super::report::{Format, Report, Verdict};
+use super::forecast;
+use super::report::{Format, Verdict};
 
 /// Show what an upgrade or a downgrade would do
 #[derive(Debug, clap::Args)]
@@ -35,14 +31,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     let config = context.config()?;
     let target: Target = args.target.parse()?;
     let direction = direction(&target, args.direction);
-    let (project, plan) = block_on(async {
+    let inspection = block_on(async {
         let connected = context.connect(&config, RunOptions::default()).await?;
-        let plan = connected.engine.plan(&target, direction).await?;
-        Ok((Arc::clone(&connected.project), plan))
+        let inspected = connected
+            .engine
+            .inspect(&target, direction, config.lock_timeout);
+        Ok(inspected.await?)
     })?;
     match context.report.format() {
-        Format::Json => context.report.json(&plan),
-        Format::Text => print(&context.report, project.graph(), &plan),
+        Format::Json => context.report.json(&inspection),
+        Format::Text => forecast::print(&context.report, &inspection),
     }
     Ok(Verdict::Done)
 }
@@ -56,21 +54,5 @@ fn direction(target: &Target, way: Option<Way>) -> Direction {
             (Anchor::Here, Some(steps)) if steps < 0 => Direction::Downgrade,
             _ => Direction::Upgrade,
         },
-    }
-}
-
-fn print(report: &Report, graph: &Graph, plan: &Plan) {
-    if plan.is_empty() {
-        return report.line("Nothing to do.");
-    }
-    for step in &plan.steps {
-        let message = graph
-            .get(step.revision.as_str())
-            .map_or("", |revision| revision.message.as_str());
-        report.line(format_args!(
-            "{} {}  {message}",
-            step.direction,
-            step.revision.yellow()
-        ));
     }
 }

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use whimbrel::config::Config;
 use whimbrel::graph::{Graph, Position};
-use whimbrel::revision::{RevisionId, check_name};
+use whimbrel::revision::{RevisionId, check_name, message};
 use whimbrel::scaffold::{self, NewRevision};
 use whimbrel::target::TargetError;
 
@@ -108,7 +108,7 @@ pub(crate) fn write(
     let graph = project.graph();
     let parents = parents(graph)?;
     let report = context.report;
-    if let Some(advice) = advice(&message) {
+    if let Some(advice) = message::advice(&message) {
         report.message(format_args!("warning: {advice}"));
     }
     let template = match new.template {
@@ -243,33 +243,6 @@ fn run_hook(config: &Config, hook: &str, path: &Utf8Path) -> Result<(), Failure>
         true => Ok(()),
         false => Err(failed(status.to_string())),
     }
-}
-
-/// What a good team would say of a message that tells nobody what a migration does.
-fn advice(message: &str) -> Option<String> {
-    const EMPTY_WORDS: [&str; 14] = [
-        "fix",
-        "fixes",
-        "fixed",
-        "bug",
-        "update",
-        "updates",
-        "change",
-        "changes",
-        "wip",
-        "test",
-        "tmp",
-        "stuff",
-        "misc",
-        "migration",
-    ];
-    let says_something = message
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|word| !word.is_empty())
-        .any(|word| !EMPTY_WORDS.contains(&word.to_lowercase().as_str()));
-    (!says_something).then(|| {
-        format!("`{message}` does not say what changes; say for example \"add status to projects\"")
-    })
 }
 
 fn only_head(graph: &Graph) -> Result<Vec<Position>, Failure> {

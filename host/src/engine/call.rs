@@ -75,7 +75,7 @@ impl Engine {
 }
 
 /// Eight bytes that are the same whenever the same run does the same revision.
-fn seed(run: &Run, revision: &RevisionId) -> [u8; 8] {
+pub(super) fn seed(run: &Run, revision: &RevisionId) -> [u8; 8] {
     let digest = Sha256::new()
         .chain_update(run.id.as_bytes())
         .chain_update(revision.as_str())

@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use super::{Cause, Engine, Lent, Progress, Purpose, RunFailure, load};
 use crate::driver::tape::Tape;
-use crate::driver::{DriverError, LockMode, RelationLock};
+use crate::driver::{DriverError, RelationLock};
 use crate::event::microseconds;
 use crate::migration::Work;
 use crate::plan::{Plan, Step};
 use crate::revision::{Direction, RevisionId};
+use crate::sql::effects::LockMode;
 use crate::sql::guard::Protected;
 use crate::target::Target;
 

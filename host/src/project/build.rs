@@ -196,7 +196,7 @@ fn refusal(drift: Drift) -> &'static str {
 }
 
 /// Whether a component is missing, or is not what its source was last built to.
-fn is_stale(lock: &Lock, source: &SourceRevision) -> Result<bool, SourceError> {
+pub(super) fn is_stale(lock: &Lock, source: &SourceRevision) -> Result<bool, SourceError> {
     match lock.check(source) {
         Ok(drift) => Ok(matches!(
             drift,

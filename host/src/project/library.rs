@@ -6,13 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 
 use super::Project;
-use super::build::Pinning;
+use super::build::{Pinning, is_stale};
 use crate::driver::Dialect;
 use crate::event::Observer;
-use crate::migration::{Fingerprint, Library, Migration, MigrationError, PrepareError};
+use crate::migration::{
+    Description, Fingerprint, Freshness, Library, Migration, MigrationError, PrepareError,
+};
 use crate::revision::{Direction, RevisionId};
-use crate::source::{Body, Component, SourceError, SourceRevision, SqlMigration};
-use crate::wasm::{ComponentMigration, Limits, Wasi};
+use crate::source::{Body, Component, Lock, SourceError, SourceRevision, SqlFile, SqlMigration};
+use crate::wasm::{self, ComponentMigration, Limits, Wasi};
 
 pub(super) struct ProjectLibrary {
     project: Arc<Project>,
@@ -56,6 +58,28 @@ impl ProjectLibrary {
 
     fn ahead(&self) -> MutexGuard<'_, HashMap<RevisionId, Arc<ComponentMigration>>> {
         self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sql(&self, file: &Arc<SqlFile>, source: &SourceRevision) -> SqlMigration {
+        SqlMigration::new(Arc::clone(file), source.revision.path.clone(), self.dialect)
+    }
+
+    fn describe_component(&self, component: &Component, source: &SourceRevision) -> Description {
+        let imports = component
+            .bytes()
+            .map_err(|error| refused(error.to_string()))
+            .and_then(|bytes| wasm::imports(&bytes));
+        let lock = Lock::read(&*self.project.files).unwrap_or_default();
+        // What cannot be read has an error of its own.
+        let is_stale = component.is_built_here() && is_stale(&lock, source).unwrap_or_default();
+        Description::Component {
+            language: component.manifest().language.clone(),
+            imports,
+            freshness: match is_stale {
+                true => Freshness::Stale,
+                false => Freshness::Fresh,
+            },
+        }
     }
 
     fn component(&self, component: &Arc<Component>) -> Result<ComponentMigration, SourceError> {
@@ -128,6 +152,23 @@ impl Library for ProjectLibrary {
         })
     }
 
+    fn describe(
+        &self,
+        revision: &RevisionId,
+        direction: Direction,
+    ) -> Result<Description, MigrationError> {
+        let migrations = self.project.migrations();
+        let source = migrations
+            .get(revision.as_str())
+            .ok_or_else(|| refused(format!("no migration is called {revision}")))?;
+        match &source.body {
+            Body::Sql(file) => Ok(Description::Sql(
+                self.sql(file, source).statements(direction)?,
+            )),
+            Body::Component(component) => Ok(self.describe_component(component, source)),
+        }
+    }
+
     fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError> {
         self.project
             .pin(revisions, direction, &self.pinning, &*self.observer)?;
@@ -183,11 +224,7 @@ impl Library for ProjectLibrary {
             return Ok(migration);
         }
         self.with(revision, |source| match &source.body {
-            Body::Sql(file) => {
-                let migration =
-                    SqlMigration::new(Arc::clone(file), source.revision.path.clone(), self.dialect);
-                Ok(Arc::new(migration) as Arc<dyn Migration>)
-            }
+            Body::Sql(file) => Ok(Arc::new(self.sql(file, source)) as Arc<dyn Migration>),
             Body::Component(component) => {
                 Ok(Arc::new(self.component(component)?) as Arc<dyn Migration>)
             }

@@ -34,6 +34,29 @@ impl SqlMigration {
         self.file.section(direction, self.dialect).is_some()
     }
 
+    /// The statements of a direction, in their order; none where the file has nothing for it.
+    ///
+    /// # Errors
+    /// [`MigrationError::Script`] when the text cannot be cut into statements.
+    pub fn statements(&self, direction: Direction) -> Result<Vec<StatementSource>, MigrationError> {
+        let Some(section) = self.file.section(direction, self.dialect) else {
+            return Ok(Vec::new());
+        };
+        let above = section.first_line - 1;
+        let pieces = self.split(section.text, above)?;
+        Ok(pieces
+            .iter()
+            .map(|piece| self.source_of(piece, above))
+            .collect())
+    }
+
+    fn split<'a>(&self, text: &'a str, above: u32) -> Result<Vec<Piece<'a>>, MigrationError> {
+        split(text, self.dialect).map_err(|error| MigrationError::Script {
+            path: self.path.clone(),
+            source: error.below(above),
+        })
+    }
+
     async fn run_statements(
         &self,
         call: &Call,
@@ -43,10 +66,7 @@ impl SqlMigration {
             return Ok(Work::default());
         };
         let above = section.first_line - 1;
-        let pieces = split(section.text, self.dialect).map_err(|error| MigrationError::Script {
-            path: self.path.clone(),
-            source: error.below(above),
-        })?;
+        let pieces = self.split(section.text, above)?;
         session
             .assume(Authority::File)
             .await

@@ -32,6 +32,7 @@ transcripts! {
     lock_held
     log
     pictures
+    plan
     project
     repair
     settings
@@ -53,6 +54,15 @@ fn backup_on_postgresql() {
     whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
         tokio::task::block_in_place(|| {
             transcript_in("backup_on_postgresql", &Project::empty().on(&db));
+        });
+    });
+}
+
+#[test]
+fn plan_on_postgresql() {
+    whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
+        tokio::task::block_in_place(|| {
+            transcript_in("plan_on_postgresql", &Project::empty().on(&db));
         });
     });
 }

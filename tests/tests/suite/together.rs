@@ -3,11 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use whimbrel::driver::LockMode;
 use whimbrel::engine::{Aftermath, Cause, DryRun, Engine, RunFailure};
 use whimbrel::event::{Event, Observer};
 use whimbrel::project::RunOptions;
 use whimbrel::revision::{Direction, TransactionMode};
+use whimbrel::sql::effects::LockMode;
 use whimbrel_tests::{Backend, Database, on_every_database};
 
 use crate::staging::{

@@ -4,6 +4,7 @@ use tokio_postgres::types::Type;
 
 use super::PostgresSession;
 use crate::driver::{DriverError, RelationLock};
+use crate::sql::effects::LockMode;
 
 /// Relations of the catalog are below this number, which never changes (`FirstNormalObjectId`).
 const LOCKS: &str = "SELECT relation, mode FROM pg_catalog.pg_locks \
@@ -33,7 +34,7 @@ impl PostgresSession {
         let locks = rows.iter().filter_map(|row| {
             Some(RelationLock {
                 relation: row.try_get(0).ok()?,
-                mode: row.try_get::<_, &str>(1).ok()?.parse().ok()?,
+                mode: LockMode::in_pg_locks(row.try_get(1).ok()?)?,
             })
         });
         Ok(locks.collect())
