@@ -58,6 +58,7 @@ pub(crate) fn set_up() -> Result<()> {
         }
     }
     install::sqlite3()?;
+    install::pgbouncer()?;
     guests::build()
 }
 

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::{ConfigError, DEFAULT_LOCK_TIMEOUT, Nesting, Root, TransactionMode, VersionTable};
+use crate::driver::RunLockKind;
 use crate::document::{self, DocumentError, nearest};
 
 /// The file with its defaults filled in.
@@ -31,6 +32,8 @@ pub(super) struct ConfigFile {
     pub(super) transaction: TransactionMode,
     #[serde(default = "default_lock_timeout", deserialize_with = "duration")]
     pub(super) lock_timeout: Duration,
+    #[serde(default, deserialize_with = "run_lock")]
+    pub(super) run_lock: RunLockKind,
     #[serde(default)]
     databases: BTreeMap<String, NamedDatabase>,
 }
@@ -115,6 +118,18 @@ fn transaction_mode<'de, D: Deserializer<'de>>(
         "migration" => Ok(TransactionMode::Migration),
         other => Err(de::Error::custom(format!(
             "transaction = \"{other}\" is not known; use \"migration\" (one for each migration)"
+        ))),
+    }
+}
+
+fn run_lock<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunLockKind, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "auto" => Ok(RunLockKind::Auto),
+        "session" => Ok(RunLockKind::Session),
+        "lease" => Ok(RunLockKind::Lease),
+        other => Err(de::Error::custom(format!(
+            "run_lock = \"{other}\" is not known; use \"auto\", \"session\" or \"lease\""
         ))),
     }
 }

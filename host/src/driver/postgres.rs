@@ -1,8 +1,10 @@
 //! PostgreSQL, over tokio-postgres.
 
 mod error;
+mod lease;
 mod link;
 mod lock;
+mod pooler;
 mod session;
 mod settings;
 mod statements;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Dialect, Driver, DriverError, RunLock, Session, Settings, Value};
+use super::{Dialect, Driver, DriverError, RunLock, RunLockKind, Session, Settings, Value};
 use crate::sql::guard::Protected;
 use link::Link;
 use lock::PostgresLock;
@@ -26,6 +28,7 @@ pub struct Postgres {
     connection: ConnectSettings,
     /// None where the user's own `options` set it.
     lock_timeout: Option<Duration>,
+    run_lock: RunLockKind,
     protected: Protected,
 }
 
@@ -41,6 +44,7 @@ impl Postgres {
         Ok(Self {
             connection,
             lock_timeout,
+            run_lock: settings.run_lock,
             protected: Protected::new(&settings.version_table),
         })
     }
@@ -58,7 +62,12 @@ impl Driver for Postgres {
 
     async fn connect(&self) -> Result<Box<dyn Session>, DriverError> {
         let link = Link::open(&self.connection, |_| {}).await?;
-        let session = PostgresSession::new(link, self.lock_timeout, self.protected.clone());
+        let session = PostgresSession::new(
+            link,
+            self.connection.clone(),
+            self.lock_timeout,
+            self.protected.clone(),
+        );
         Ok(Box::new(session))
     }
 
@@ -67,7 +76,8 @@ impl Driver for Postgres {
             config.application_name("whimbrel lock");
         })
         .await?;
-        Ok(Box::new(PostgresLock::new(link, version_table)))
+        let connection = self.connection.clone();
+        Ok(Box::new(PostgresLock::new(link, connection, version_table, self.run_lock)))
     }
 }
 

@@ -12,6 +12,8 @@ mod engine;
 mod examples;
 mod faults;
 mod guests;
+mod pods;
+mod pooler;
 mod postgres_driver;
 mod readme;
 mod scripts;

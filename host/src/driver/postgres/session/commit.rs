@@ -35,6 +35,8 @@ impl PostgresSession {
             }
             _ => {}
         }
+        // Their readers hold prepared statements, which must be closed before the server process is another's.
+        self.cursors.forget_all();
         let last = records.rchunks(AT_ONCE).next().unwrap_or_default();
         for chunk in records[..records.len() - last.len()].chunks(AT_ONCE) {
             self.record(chunk).await?;
