@@ -8,8 +8,8 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::{ConfigError, DEFAULT_LOCK_TIMEOUT, Nesting, Root, TransactionMode, VersionTable};
-use crate::driver::RunLockKind;
 use crate::document::{self, DocumentError, nearest};
+use crate::driver::RunLockKind;
 
 /// The file with its defaults filled in.
 #[derive(Debug, Clone, Deserialize)]

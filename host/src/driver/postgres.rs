@@ -77,7 +77,12 @@ impl Driver for Postgres {
         })
         .await?;
         let connection = self.connection.clone();
-        Ok(Box::new(PostgresLock::new(link, connection, version_table, self.run_lock)))
+        Ok(Box::new(PostgresLock::new(
+            link,
+            connection,
+            version_table,
+            self.run_lock,
+        )))
     }
 }
 

@@ -12,6 +12,7 @@ mod engine;
 mod examples;
 mod faults;
 mod guests;
+mod lock_timeouts;
 mod pods;
 mod pooler;
 mod postgres_driver;

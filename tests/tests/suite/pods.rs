@@ -1,12 +1,9 @@
 //! Ten processes at once, as when ten pods of a deployment start.
 
-use std::thread;
-use std::time::Duration;
-
 use whimbrel_tests::{Backend, Database, Outcome, Project, on_every_database, on_every_postgres};
 
 use crate::pooler::pooled;
-use crate::staging::ledger;
+use crate::staging::{ledger, until_it_sleeps};
 
 const PODS: usize = 10;
 const CONNECTIONS: u32 = 4;
@@ -24,8 +21,18 @@ fn project(db: &Database, url: &str) -> Project {
     };
     project.sql_migration("aa01", "", "CREATE TABLE a (n integer);", "DROP TABLE a;");
     project.sql_migration("bb02", "aa01", slow, "DROP TABLE slow;");
-    project.sql_migration("cc03", "bb02", "CREATE TABLE c (n integer);", "DROP TABLE c;");
-    project.sql_migration("dd04", "cc03", "INSERT INTO c VALUES (1);", "DELETE FROM c;");
+    project.sql_migration(
+        "cc03",
+        "bb02",
+        "CREATE TABLE c (n integer);",
+        "DROP TABLE c;",
+    );
+    project.sql_migration(
+        "dd04",
+        "cc03",
+        "INSERT INTO c VALUES (1);",
+        "DELETE FROM c;",
+    );
     project
 }
 
@@ -39,20 +46,30 @@ async fn all_upgrade(db: &Database, urls: &[&str]) {
             .iter()
             .map(|project| project.start(["upgrade", "--no-progress"]))
             .collect();
-        running.into_iter().map(|pod| pod.wait().succeeds()).collect()
+        running
+            .into_iter()
+            .map(|pod| pod.wait().succeeds())
+            .collect()
     });
     let says = |outcome: &&Outcome, text: &str| {
         outcome.stdout.contains(text) || outcome.stderr.contains(text)
     };
     let migrated = outcomes.iter().filter(|outcome| says(outcome, "Upgraded"));
     assert_eq!(migrated.count(), 1, "{outcomes:#?}");
-    let waited = outcomes
-        .iter()
-        .filter(|outcome| outcome.stderr.contains("waiting for another run to finish (process"));
+    let waited = outcomes.iter().filter(|outcome| {
+        outcome
+            .stderr
+            .contains("waiting for another run to finish (process")
+    });
     assert!(waited.count() > 0, "{outcomes:#?}");
     assert_eq!(
         ledger(db).await,
-        ["aa01 upgrade done", "bb02 upgrade done", "cc03 upgrade done", "dd04 upgrade done"]
+        [
+            "aa01 upgrade done",
+            "bb02 upgrade done",
+            "cc03 upgrade done",
+            "dd04 upgrade done"
+        ]
     );
     assert_eq!(db.value("SELECT count(*) FROM c").await, "1");
 }
@@ -77,23 +94,20 @@ on_every_postgres! {
     async fn whoever_gives_up_names_the_holder(db: Database) {
         let (_pooler, pooled) = pooled(&db, CONNECTIONS);
         for url in [pooled, db.url()] {
+            let project = Project::empty().variable("WHIMBREL_DATABASE_URL", &url);
+            project.write("whimbrel.toml", "");
+            project.sql_migration("aa01", "", "SELECT pg_sleep(60);", "SELECT 1;");
+            let holder = project.start(["upgrade", "--no-progress"]);
+            until_it_sleeps(&db).await;
             tokio::task::block_in_place(|| {
-                let project = project(&db, &url);
-                project.sql_migration("ee05", "dd04", "SELECT pg_sleep(60);", "SELECT 1;");
-                let holder = project.start(["upgrade", "--no-progress"]);
-                let second = loop {
-                    let second = project.run(["upgrade", "--no-progress", "--lock-wait", "2s"]);
-                    if second.status.code() == Some(4) {
-                        break second;
-                    }
-                    thread::sleep(Duration::from_millis(50));
-                };
-                assert!(second.stderr.contains("Error: another run holds the lock (process "), "{second:?}");
+                let second = project
+                    .run(["upgrade", "--no-progress", "--lock-wait", "2s"])
+                    .exits_with(4);
+                let says = "Error: another run holds the lock (process ";
+                assert!(second.stderr.contains(says), "{second:?}");
                 holder.interrupt();
                 holder.wait().exits_with(130);
             });
-            let project = project(&db, &url);
-            tokio::task::block_in_place(|| project.run(["downgrade", "base"]).succeeds());
         }
     }
 }

@@ -7,7 +7,9 @@ mod values;
 use std::time::Duration;
 
 use camino::Utf8Path;
-use whimbrel::driver::{self, Authority, Driver, ResultLimit, RunLockKind, Session, Settings, Value};
+use whimbrel::driver::{
+    self, Authority, Driver, ResultLimit, RunLockKind, Session, Settings, Value,
+};
 use whimbrel_tests::Database;
 
 const NO_LIMIT: ResultLimit = ResultLimit::NONE;

@@ -108,15 +108,16 @@ impl LeaseTable {
             .simple_query(&first)
             .await
             .map_err(|error| link.translate(error))?;
-        let says = |name: &str| {
-            rows(&messages).any(|row| matches!(row.try_get(name), Ok(Some("t"))))
-        };
+        let says =
+            |name: &str| rows(&messages).any(|row| matches!(row.try_get(name), Ok(Some("t"))));
         if !says("free") {
             let known = match says("missing") {
                 true => None,
                 false => {
                     let shown = client.simple_query(&self.shown()).await;
-                    shown.ok().and_then(|found| rows(&found).find_map(holder_in))
+                    shown
+                        .ok()
+                        .and_then(|found| rows(&found).find_map(holder_in))
                 }
             };
             self.roll_back(&link).await?;
@@ -127,7 +128,11 @@ impl LeaseTable {
             true => self.definition(),
             false => String::new(),
         };
-        let second = format!("{create}{}; COMMIT; {}", self.taking(token, holder), self.shown());
+        let second = format!(
+            "{create}{}; COMMIT; {}",
+            self.taking(token, holder),
+            self.shown()
+        );
         let messages = match client.simple_query(&second).await {
             Ok(messages) => messages,
             Err(error) => {

@@ -162,7 +162,11 @@ mod tests {
 
     #[test]
     fn what_belongs_to_a_session_is_refused() {
-        for sql in ["SET search_path = x", "/* a */ listen x", "CREATE TEMP TABLE t ()"] {
+        for sql in [
+            "SET search_path = x",
+            "/* a */ listen x",
+            "CREATE TEMP TABLE t ()",
+        ] {
             assert!(check_alone(sql).is_err(), "{sql}");
         }
         for sql in ["CREATE INDEX CONCURRENTLY i ON t (n)", "VACUUM t"] {
