@@ -22,7 +22,7 @@ pub(crate) use root::leads_outside;
 pub use root::{CONFIG_FILE, Root};
 pub use version_table::{InvalidTable, VersionTable};
 
-use crate::driver::Settings;
+use crate::driver::{RunLockKind, Settings};
 use crate::revision::TransactionMode;
 use file::ConfigFile;
 
@@ -65,6 +65,8 @@ pub struct Config {
     pub transaction: TransactionMode,
     /// How long a statement waits for a lock of the database.
     pub lock_timeout: Duration,
+    /// How runs on PostgreSQL keep each other out.
+    pub run_lock: RunLockKind,
     /// The parameters of the run (`-x`), by name, as they were written.
     pub parameters: BTreeMap<String, String>,
     file: ConfigFile,
@@ -100,6 +102,7 @@ impl Config {
             version_table: file.version_table.clone(),
             transaction: file.transaction,
             lock_timeout: file.lock_timeout,
+            run_lock: file.run_lock,
             parameters: parameters(&flags.parameters)?,
             root,
             file,
@@ -151,6 +154,7 @@ impl Config {
         Settings {
             lock_timeout: self.lock_timeout,
             version_table: self.version_table.to_string(),
+            run_lock: self.run_lock,
         }
     }
 

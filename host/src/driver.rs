@@ -333,6 +333,9 @@ pub struct Holder {
     pub pid: u32,
     /// Since when.
     pub since: Option<Timestamp>,
+    /// When others may take the lock over unless the holder gives a sign of life; none where its end frees the lock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
 }
 
 impl fmt::Display for Holder {
@@ -340,6 +343,9 @@ impl fmt::Display for Holder {
         write!(f, "process {} on {}", self.pid, self.host)?;
         if let Some(since) = self.since {
             write!(f, ", since {since:.0}")?;
+        }
+        if let Some(expires) = self.expires {
+            write!(f, ", with a lease until {expires:.0}")?;
         }
         Ok(())
     }
@@ -385,6 +391,20 @@ pub struct Settings {
     pub lock_timeout: Duration,
     /// The version table, which no migration may touch.
     pub version_table: String,
+    /// How runs on PostgreSQL keep each other out.
+    pub run_lock: RunLockKind,
+}
+
+/// What holds the run lock of a PostgreSQL database. Runs of both kinds keep each other out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum RunLockKind {
+    /// The session where it is certain to be our own, else a lease.
+    #[default]
+    Auto,
+    /// An advisory lock of the session: where a pooler keeps one server connection for each of its clients.
+    Session,
+    /// A row with a lease that the run renews.
+    Lease,
 }
 
 /// Finds the driver for a URL. Does not connect. `base` is the folder that a relative file path starts from.

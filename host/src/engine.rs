@@ -535,6 +535,7 @@ fn this_process() -> Holder {
         host: gethostname::gethostname().to_string_lossy().into_owned(),
         pid: std::process::id(),
         since: Some(Timestamp::now()),
+        expires: None,
     }
 }
 

@@ -21,5 +21,5 @@ pub use conformance::run;
 pub use database::Database;
 pub use project::{Outcome, Project, Running};
 pub use transcript::follow;
-pub use whimbrel_cluster::{Cluster, Setup};
+pub use whimbrel_cluster::{Cluster, PgBouncer, Setup};
 pub use workspace::{guest, root};

@@ -6,7 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use whimbrel_cluster::{LOCAL, Server};
+use whimbrel_cluster::{LOCAL, PgBouncer, Server};
 
 use crate::process::{cargo, is_installed, output, run, target_folder};
 
@@ -66,6 +66,15 @@ pub(crate) fn sqlite3() -> Result<()> {
         Ok(_) => Ok(()),
         Err(_) => debian_packages(&["sqlite3"]).context("there is no `sqlite3` on this machine"),
     }
+}
+
+/// The pooler that the tests put before a server. Debian starts it as a service as well, which nobody needs.
+pub(crate) fn pgbouncer() -> Result<()> {
+    if PgBouncer::find().is_ok() {
+        return Ok(());
+    }
+    debian_packages(&["pgbouncer"]).context("there is no `pgbouncer` on this machine")?;
+    PgBouncer::find().map(drop)
 }
 
 /// The programs of a PostgreSQL server: Debian's for the version that stands for this machine's own, and npm's for

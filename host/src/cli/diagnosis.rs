@@ -327,6 +327,15 @@ fn build_hint(failure: &BuildFailure) -> Option<String> {
 
 fn driver_hint(error: &DriverError) -> Option<String> {
     match error {
+        DriverError::Connect { source, .. }
+            if source.to_string().contains("unsupported startup parameter") =>
+        {
+            Some(
+                "a connection pooler refuses this setting of the address: leave it out (lock_timeout can be set in \
+                 whimbrel.toml), allow it with ignore_startup_parameters in pgbouncer.ini, or connect directly"
+                    .to_owned(),
+            )
+        }
         DriverError::Connect { .. } => Some(
             "check the address, and that the server runs; `whimbrel doctor` shows what is used"
                 .to_owned(),
@@ -395,6 +404,10 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
              file)"
         }
         Cause::Cancelled => "run the same command again to go on",
+        Cause::Migration { source, .. } if source.is_transient() => {
+            "another session was in the way each time (pg_locks and pg_stat_activity show which, on PostgreSQL): run the \
+             same command again when it is done, or raise lock_timeout in whimbrel.toml"
+        }
         Cause::Migration { source, .. }
             if matches!(
                 **source,

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::{ConfigError, DEFAULT_LOCK_TIMEOUT, Nesting, Root, VersionTable};
 use crate::document::{self, DocumentError, nearest};
+use crate::driver::RunLockKind;
 use crate::revision::TransactionMode;
 
 /// The file with its defaults filled in.
@@ -32,6 +33,8 @@ pub(super) struct ConfigFile {
     pub(super) transaction: TransactionMode,
     #[serde(default = "default_lock_timeout", deserialize_with = "duration")]
     pub(super) lock_timeout: Duration,
+    #[serde(default, deserialize_with = "run_lock")]
+    pub(super) run_lock: RunLockKind,
     #[serde(default)]
     databases: BTreeMap<String, NamedDatabase>,
 }
@@ -123,6 +126,18 @@ fn transaction_mode<'de, D: Deserializer<'de>>(
         other => Err(de::Error::custom(format!(
             "transaction = \"{other}\" is not known; use \"migration\" (one for each migration) or \"run\" (one for all \
              that a command runs)"
+        ))),
+    }
+}
+
+fn run_lock<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunLockKind, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "auto" => Ok(RunLockKind::Auto),
+        "session" => Ok(RunLockKind::Session),
+        "lease" => Ok(RunLockKind::Lease),
+        other => Err(de::Error::custom(format!(
+            "run_lock = \"{other}\" is not known; use \"auto\", \"session\" or \"lease\""
         ))),
     }
 }

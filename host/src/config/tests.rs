@@ -51,16 +51,18 @@ fn an_empty_file_has_the_defaults() {
     assert_eq!(config.version_table.to_string(), "whimbrel_version");
     assert_eq!(config.lock_timeout, Duration::from_secs(3));
     assert_eq!(config.transaction, TransactionMode::Migration);
+    assert_eq!(config.run_lock, RunLockKind::Auto);
 }
 
 #[test]
 fn a_full_file_is_read() {
-    let file = "migrations = '.'\nversion_table = 'ops.versions'\ntransaction = 'migration'\nlock_timeout = '1m 30s'";
+    let file = "migrations = '.'\nversion_table = 'ops.versions'\ntransaction = 'migration'\nlock_timeout = '1m 30s'\nrun_lock = 'lease'";
     let config = load(file, Flags::default(), nothing_set).unwrap();
     assert_eq!(config.migrations, Utf8Path::new(".").into());
     assert_eq!(config.version_table.schema(), Some("ops"));
     assert_eq!(config.version_table.name(), "versions");
     assert_eq!(config.lock_timeout, Duration::from_secs(90));
+    assert_eq!(config.run_lock, RunLockKind::Lease);
 }
 
 #[test]
@@ -78,6 +80,10 @@ fn mistakes_name_line_and_what_was_meant() {
             "transaction = 'none'",
             ":1: transaction = \"none\" is not known; use \"migration\" (one for each migration) or \"run\" (one for all \
              that a command runs)",
+        ),
+        (
+            "run_lock = 'none'",
+            ":1: run_lock = \"none\" is not known; use \"auto\", \"session\" or \"lease\"",
         ),
         (
             "lock_timeout = 'soon'",

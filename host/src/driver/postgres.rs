@@ -2,8 +2,10 @@
 
 mod backup;
 mod error;
+mod lease;
 mod link;
 mod lock;
+mod pooler;
 mod session;
 mod settings;
 mod statements;
@@ -16,7 +18,7 @@ use async_trait::async_trait;
 use camino::Utf8Path;
 
 use super::backup::{BackupError, Restoration};
-use super::{Dialect, Driver, DriverError, RunLock, Session, Settings, Value};
+use super::{Dialect, Driver, DriverError, RunLock, RunLockKind, Session, Settings, Value};
 use crate::sql::guard::Protected;
 use link::Link;
 use lock::PostgresLock;
@@ -29,6 +31,7 @@ pub struct Postgres {
     connection: ConnectSettings,
     /// None where the user's own `options` set it.
     lock_timeout: Option<Duration>,
+    run_lock: RunLockKind,
     protected: Protected,
 }
 
@@ -44,12 +47,18 @@ impl Postgres {
         Ok(Self {
             connection,
             lock_timeout,
+            run_lock: settings.run_lock,
             protected: Protected::new(&settings.version_table),
         })
     }
 
     fn session(&self, link: Link) -> PostgresSession {
-        PostgresSession::new(link, self.lock_timeout, self.protected.clone())
+        PostgresSession::new(
+            link,
+            self.connection.clone(),
+            self.lock_timeout,
+            self.protected.clone(),
+        )
     }
 }
 
@@ -73,7 +82,13 @@ impl Driver for Postgres {
             config.application_name("whimbrel lock");
         })
         .await?;
-        Ok(Box::new(PostgresLock::new(link, version_table)))
+        let connection = self.connection.clone();
+        Ok(Box::new(PostgresLock::new(
+            link,
+            connection,
+            version_table,
+            self.run_lock,
+        )))
     }
 
     async fn back_up(&self, to: &Utf8Path) -> Result<(), BackupError> {

@@ -1,21 +1,18 @@
 //! The life of one server: initialise, start, crash, restart, stop.
 
 use std::fs::{self, File};
-use std::hash::{BuildHasher, RandomState};
-use std::io;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
-use std::thread::{self, JoinHandle};
+use std::process::{Command, Stdio};
+use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow, bail, ensure};
-use rustix::process::{Pid, Signal, kill_process};
+use anyhow::{Context, Result, bail, ensure};
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::account::Account;
 use crate::leftovers;
+use crate::process::{ServerProcess, free_port};
 use crate::server::Server;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -89,18 +86,10 @@ pub struct Cluster {
     server: Server,
     account: Account,
     port: u16,
-    postmaster: Option<Postmaster>,
+    postmaster: Option<ServerProcess>,
     // The claim is given up after the folder is gone: fields are dropped in this order.
     folder: TempDir,
     _claim: File,
-}
-
-/// The server's first process, and the thread that waits for it. The kernel interrupts the process when the thread
-/// ends, as it does when this process is killed.
-#[derive(Debug)]
-struct Postmaster {
-    pid: Pid,
-    keeper: JoinHandle<io::Result<ExitStatus>>,
 }
 
 impl Cluster {
@@ -196,7 +185,7 @@ impl Cluster {
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
-        self.postmaster = Some(Postmaster::spawn(command)?);
+        self.postmaster = Some(ServerProcess::spawn(command)?);
         self.wait_until_ready()
     }
 
@@ -259,7 +248,7 @@ impl Cluster {
             let ended = self
                 .postmaster
                 .as_ref()
-                .is_none_or(|postmaster| postmaster.keeper.is_finished());
+                .is_none_or(ServerProcess::has_ended);
             if ended {
                 self.postmaster = None;
                 bail!("the server ended while starting; its log:\n{}", self.log());
@@ -277,12 +266,7 @@ impl Cluster {
 
     fn end(&mut self, signal: Signal) -> Result<()> {
         let postmaster = self.postmaster.take().context("the server does not run")?;
-        kill_process(postmaster.pid, signal).context("cannot signal the server")?;
-        let status = postmaster
-            .keeper
-            .join()
-            .map_err(|_| anyhow!("the thread that waits for the server panicked"))?;
-        status.context("cannot wait for the server")?;
+        postmaster.end(signal)?;
         // A crash leaves the file; it would pass for a sign of readiness at the next start.
         let _ = fs::remove_file(self.data_folder().join("postmaster.pid"));
         Ok(())
@@ -295,44 +279,4 @@ impl Drop for Cluster {
             let _ = self.crash();
         }
     }
-}
-
-impl Postmaster {
-    fn spawn(mut command: Command) -> Result<Self> {
-        let (sender, spawned) = mpsc::channel();
-        let keeper = thread::Builder::new()
-            .name("postmaster".to_owned())
-            .spawn(move || {
-                let mut child = command.spawn()?;
-                // The receiver waits for exactly this, below.
-                let _ = sender.send(pid_of(&child));
-                child.wait()
-            })?;
-        match spawned.recv() {
-            Ok(Some(pid)) => Ok(Self { pid, keeper }),
-            Ok(None) => bail!("the server's process has no usable number"),
-            Err(_) => match keeper.join() {
-                Ok(Err(error)) => {
-                    Err(error).context("cannot run `postgres` (by util-linux's `setpriv`)")
-                }
-                _ => bail!("the thread that starts the server panicked"),
-            },
-        }
-    }
-}
-
-fn pid_of(child: &Child) -> Option<Pid> {
-    Pid::from_raw(child.id().try_into().ok()?)
-}
-
-/// A free port below those that the kernel hands out for outgoing connections, so that none takes it before the
-/// server does.
-fn free_port() -> Result<u16> {
-    const FIRST: u16 = 20_000;
-    const COUNT: u64 = 12_000;
-    let random = RandomState::new();
-    (0..1_000_u32)
-        .map(|attempt| FIRST + (random.hash_one(attempt) % COUNT) as u16)
-        .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok())
-        .context("no free port on 127.0.0.1")
 }

@@ -16,7 +16,10 @@
 mod account;
 mod cluster;
 mod leftovers;
+mod pooler;
+mod process;
 mod server;
 
 pub use cluster::{Cluster, Setup};
+pub use pooler::PgBouncer;
 pub use server::{LOCAL, Server, VERSIONS};

@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use whimbrel::driver::backup::BackupError;
-use whimbrel::driver::{Driver, Settings};
+use whimbrel::driver::{Driver, RunLockKind, Settings};
 use whimbrel::engine::{Cause, Engine, RunFailure};
 use whimbrel::event::{Event, Observer};
 use whimbrel::migration::Cancel;
@@ -395,7 +395,7 @@ on_every_database_that_can_be_backed_up! {
         let file = shelf.file("first.backup");
         up(&keeping(&db, three(), &file), "head").await.unwrap();
         let mut lock = driver(&db).open_lock("whimbrel_version").await.unwrap();
-        let holder = whimbrel::driver::Holder { host: "test".to_owned(), pid: std::process::id(), since: None };
+        let holder = whimbrel::driver::Holder { host: "test".to_owned(), pid: std::process::id(), since: None, expires: None };
         lock.try_acquire(&holder).await.unwrap();
         let mut engine = engine(&db, three());
         engine.patience.lock_wait = Duration::from_millis(100);
@@ -521,6 +521,7 @@ fn cancelling_ends_pg_dump_and_leaves_no_file() {
         let patient = Settings {
             lock_timeout: Duration::from_secs(600),
             version_table: "whimbrel_version".to_owned(),
+            run_lock: RunLockKind::default(),
         };
         let driver: Arc<dyn Driver> =
             whimbrel::driver::open(&db.url(), Utf8Path::new("."), &patient).unwrap();

@@ -108,7 +108,7 @@ on_every_database! {
         up(&engine, "head").await.unwrap();
         let before = db.dump_without(&["whimbrel_lock"]).await;
         let mut lock = driver(&db).open_lock("whimbrel_version").await.unwrap();
-        let holder = Holder { host: "elsewhere".into(), pid: std::process::id(), since: None };
+        let holder = Holder { host: "elsewhere".into(), pid: std::process::id(), since: None, expires: None };
         assert_eq!(lock.try_acquire(&holder).await.unwrap(), LockAttempt::Acquired);
         let report = up(&engine, "head").await.unwrap();
         lock.release().await.unwrap();
@@ -132,7 +132,7 @@ on_every_database! {
 
     async fn a_run_gives_up_on_a_lock_that_another_keeps(db: Database) {
         let mut lock = driver(&db).open_lock("whimbrel_version").await.unwrap();
-        let holder = Holder { host: "here".into(), pid: std::process::id(), since: None };
+        let holder = Holder { host: "here".into(), pid: std::process::id(), since: None, expires: None };
         assert_eq!(lock.try_acquire(&holder).await.unwrap(), LockAttempt::Acquired);
         let mut hasty = engine(&db, three());
         hasty.patience.lock_wait = Duration::from_millis(300);

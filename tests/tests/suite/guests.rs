@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
-use whimbrel::driver::{self, Session, Settings, Value};
+use whimbrel::driver::{self, RunLockKind, Session, Settings, Value};
 use whimbrel::migration::{Call, Cancel, Level, Listener, Migration, MigrationError, Work};
 use whimbrel::revision::{Direction, RevisionId};
 use whimbrel::wasm::{ComponentMigration, Limits, Runtime, Wasi};
@@ -39,6 +39,7 @@ async fn session(folder: &camino::Utf8Path) -> Box<dyn Session> {
     let settings = Settings {
         lock_timeout: Duration::from_secs(1),
         version_table: "whimbrel_version".to_owned(),
+        run_lock: RunLockKind::Auto,
     };
     let driver = driver::open("sqlite:test.db", folder, &settings).unwrap();
     let mut session = driver.connect().await.unwrap();

@@ -7,7 +7,9 @@ mod values;
 use std::time::Duration;
 
 use camino::Utf8Path;
-use whimbrel::driver::{self, Authority, Driver, ResultLimit, Session, Settings, Value};
+use whimbrel::driver::{
+    self, Authority, Driver, ResultLimit, RunLockKind, Session, Settings, Value,
+};
 use whimbrel_tests::Database;
 
 const NO_LIMIT: ResultLimit = ResultLimit::NONE;
@@ -16,6 +18,7 @@ fn settings() -> Settings {
     Settings {
         lock_timeout: Duration::from_millis(200),
         version_table: "whimbrel_version".to_owned(),
+        run_lock: RunLockKind::Auto,
     }
 }
 

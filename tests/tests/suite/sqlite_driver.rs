@@ -7,7 +7,7 @@ use camino::Utf8Path;
 use tempfile::TempDir;
 use whimbrel::driver::{
     self, Authority, CommitError, Driver, DriverError, Durability, Holder, LockAttempt,
-    ResultLimit, RunLock, Session, Settings, Statement, Value,
+    ResultLimit, RunLock, RunLockKind, Session, Settings, Statement, Value,
 };
 
 /// A folder of its own with a driver on `app.db` in it.
@@ -46,6 +46,7 @@ fn open(url: &str, folder: &std::path::Path) -> Arc<dyn Driver> {
     let settings = Settings {
         lock_timeout: Duration::from_millis(200),
         version_table: "alembic_version".to_owned(),
+        run_lock: RunLockKind::Auto,
     };
     driver::open(url, Utf8Path::from_path(folder).unwrap(), &settings).unwrap()
 }
@@ -1043,6 +1044,7 @@ async fn what_cannot_be_opened_says_why() {
     let settings = Settings {
         lock_timeout: Duration::ZERO,
         version_table: String::new(),
+        run_lock: RunLockKind::Auto,
     };
     for url in [
         "sqlite:",
@@ -1115,6 +1117,7 @@ fn holder(host: &str, pid: u32) -> Holder {
         host: host.to_owned(),
         pid,
         since: None,
+        expires: None,
     }
 }
 

@@ -19,6 +19,8 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
 
 use super::link::Link;
+use super::pooler::{self, Route};
+use super::settings::ConnectSettings;
 use super::statements::StatementCache;
 use super::values::{Parameter, encode, untyped};
 use crate::driver::{
@@ -36,10 +38,13 @@ const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ALL";
 /// A session on a Postgres server.
 pub(super) struct PostgresSession {
     link: Link,
+    connection: ConnectSettings,
     activity: Activity,
     authority: Authority,
     /// Whether a migration may have left the session with other settings or another role.
     unsettled: bool,
+    /// Whether statements were prepared that cannot all be taken back: tokio-postgres keeps some to itself.
+    has_prepared: bool,
     /// Whether the session takes its own settings again with the next statement.
     resets: bool,
     protected: Protected,
@@ -75,12 +80,19 @@ enum Transaction {
 
 impl PostgresSession {
     /// Takes over a connection. Each transaction gives up waiting for a lock after `lock_timeout`, where one is given.
-    pub(super) fn new(link: Link, lock_timeout: Option<Duration>, protected: Protected) -> Self {
+    pub(super) fn new(
+        link: Link,
+        connection: ConnectSettings,
+        lock_timeout: Option<Duration>,
+        protected: Protected,
+    ) -> Self {
         Self {
             link,
+            connection,
             activity: Activity::Idle,
             authority: Authority::Host,
             unsettled: false,
+            has_prepared: false,
             resets: false,
             protected,
             opening: Opening::new(lock_timeout),
@@ -131,15 +143,12 @@ impl PostgresSession {
         }
         let resets = std::mem::take(&mut self.resets);
         let client = self.link.client.clone();
-        let reset = resets.then(|| match begins {
-            true => RESET.to_owned(),
-            false => format!("{RESET}{}", self.opening.settings()),
-        });
+        let reset_text = self.reset_text();
         let opening = &mut self.opening;
         let reset = async {
-            match reset {
-                Some(reset) => client.batch_execute(&reset).await,
-                None => Ok(()),
+            match resets {
+                true => client.batch_execute(reset_text).await,
+                false => Ok(()),
             }
         };
         let begin = async {
@@ -156,6 +165,20 @@ impl PostgresSession {
             .map_err(|error| self.failed(error))
     }
 
+    fn reset_text(&self) -> &'static str {
+        match self.opening.route() {
+            Route::Unknown | Route::Direct => RESET,
+            Route::Pooled => pooler::CLEAN,
+        }
+    }
+
+    /// Whether a migration's statement may meet another server process than the one before it.
+    fn is_adrift(&self) -> bool {
+        self.transaction == Transaction::None
+            && self.authority != Authority::Host
+            && self.opening.route() != Route::Direct
+    }
+
     fn failed(&mut self, error: tokio_postgres::Error) -> DriverError {
         let error = self.link.translate(error);
         if self.transaction == Transaction::Open {
@@ -170,6 +193,9 @@ impl PostgresSession {
                 "the statement contains a NUL character".to_owned(),
             ));
         }
+        if self.is_adrift() {
+            pooler::check_alone(sql)?;
+        }
         guard::check(sql, Dialect::Postgresql, self.authority, &self.protected)
     }
 
@@ -181,7 +207,7 @@ impl PostgresSession {
             words.first().map(String::as_str),
             Some("CREATE" | "ALTER" | "DROP" | "COMMENT" | "GRANT" | "REVOKE" | "TRUNCATE")
         );
-        self.unsettled |= !leaves_session_alone;
+        self.unsettled |= !leaves_session_alone || self.opening.route() != Route::Direct;
         let leaves_schema_alone = matches!(
             words.first().map(String::as_str),
             Some("SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "WITH" | "VALUES" | "TABLE")
@@ -234,6 +260,15 @@ impl PostgresSession {
         if params.is_empty() {
             return self.run_inner(sql).await;
         }
+        if self.is_adrift() {
+            self.check(sql)?;
+            self.expect_changes(sql);
+            let params: Vec<_> = params.iter().map(untyped).collect();
+            let client = self.link.client.clone();
+            return self
+                .send(client.execute_typed(sql, &with_unknown_type(&params)))
+                .await;
+        }
         let statement = self.prepared(sql).await?;
         let params = encode_all(params, statement.params())?;
         let client = self.link.client.clone();
@@ -247,6 +282,7 @@ impl PostgresSession {
         }
         self.check(sql)?;
         self.expect_changes(sql);
+        self.has_prepared = true;
         let client = self.link.client.clone();
         let statement = self.send(client.prepare(sql)).await?;
         self.statements.keep(sql, statement.clone(), None);
@@ -259,6 +295,9 @@ impl PostgresSession {
         &mut self,
         texts: impl IntoIterator<Item = &str>,
     ) -> Result<(), DriverError> {
+        if self.opening.route() != Route::Direct {
+            return Ok(());
+        }
         let mut wanted: Vec<&str> = Vec::new();
         for sql in texts {
             if self.own_statements.met_before(sql)
@@ -291,7 +330,10 @@ impl PostgresSession {
         if authority == Authority::Host && self.unsettled && self.transaction != Transaction::Failed
         {
             self.unsettled = false;
-            self.resets = true;
+            // Outside of a transaction, behind a pooler, it would clean another process than the migration's.
+            let is_pointless =
+                self.transaction == Transaction::None && self.opening.route() == Route::Pooled;
+            self.resets = !is_pointless;
         }
     }
 
@@ -300,7 +342,12 @@ impl PostgresSession {
         self.resets = false;
         self.end_transaction();
         self.statements.clear();
-        self.command("ROLLBACK").await
+        let rollback = match self.opening.route() {
+            Route::Unknown | Route::Direct => "ROLLBACK".to_owned(),
+            // In one message, so that both reach the same process.
+            Route::Pooled => format!("ROLLBACK; {}", pooler::CLEAN),
+        };
+        self.command(&rollback).await
     }
 
     fn end_transaction(&mut self) {
@@ -396,6 +443,18 @@ impl Session for PostgresSession {
         }
         if self.transaction != Transaction::None {
             return Err(aborted("a transaction has begun already"));
+        }
+        match self.opening.route() {
+            Route::Unknown => {
+                let token = self.link.client.cancel_token();
+                let announced = pooler::announced_process(&token).await;
+                self.opening.expect(announced);
+            }
+            Route::Pooled if self.has_prepared => {
+                self.link = Link::open(&self.connection, |_| {}).await?;
+                self.has_prepared = false;
+            }
+            Route::Direct | Route::Pooled => {}
         }
         self.transaction = Transaction::Requested;
         Ok(())

@@ -211,6 +211,7 @@ fn read(connection: &Connection) -> rusqlite::Result<Option<Row>> {
                     host: row.get("host")?,
                     pid: row.get("pid")?,
                     since: since.parse().ok(),
+                    expires: None,
                 },
                 process: row.get("process")?,
                 expires_at: row.get("expires_at")?,

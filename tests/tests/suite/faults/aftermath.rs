@@ -92,6 +92,7 @@ pub(super) async fn nobody_holds_a_lock(db: &Database) {
         host: this_host(),
         pid: std::process::id(),
         since: None,
+        expires: None,
     };
     let mut lock = driver(db).open_lock("whimbrel_version").await.unwrap();
     let deadline = Instant::now() + MOMENT;

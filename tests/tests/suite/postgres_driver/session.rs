@@ -272,7 +272,7 @@ on_every_postgres! {
 
     async fn one_run_has_the_lock_and_others_see_who(db: Database) {
         let driver = open(&db.url());
-        let holder = |pid| Holder { host: "host.example".into(), pid, since: None };
+        let holder = |pid| Holder { host: "host.example".into(), pid, since: None, expires: None };
         let mut first = driver.open_lock("whimbrel_version").await.unwrap();
         let mut second = driver.open_lock("whimbrel_version").await.unwrap();
         let mut elsewhere = driver.open_lock("other_version").await.unwrap();

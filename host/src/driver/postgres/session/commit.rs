@@ -3,7 +3,8 @@
 use futures_util::future::join;
 use tokio_postgres::error::SqlState;
 
-use super::{PostgresSession, Transaction, aborted, own_request};
+use super::{PostgresSession, RESET, Transaction, aborted, own_request};
+use crate::driver::postgres::pooler::Route;
 use crate::driver::{CommitError, DriverError, Durability, Statement};
 
 /// How many records make one statement.
@@ -43,6 +44,9 @@ impl PostgresSession {
             }
             _ => {}
         }
+        self.resets |= std::mem::take(&mut self.unsettled);
+        // Their readers hold prepared statements, which must be closed before the server process is another's.
+        self.cursors.forget_all();
         let last = records.rchunks(AT_ONCE).next().unwrap_or_default();
         for chunk in records[..records.len() - last.len()].chunks(AT_ONCE) {
             self.record(chunk).await?;
@@ -55,12 +59,26 @@ impl PostgresSession {
         if self.transaction == Transaction::Failed {
             return Err(self.refuse_commit().await);
         }
+        self.settle_in_between()
+            .await
+            .map_err(CommitError::Record)?;
         for chunk in records.chunks(AT_ONCE) {
             self.record(chunk).await?;
         }
         if let Err(error) = self.check_constraints().await {
             let undone = self.roll_back().await;
             return Err(CommitError::Commit(undone.err().unwrap_or(error)));
+        }
+        Ok(())
+    }
+
+    /// Takes the session's own settings back in a transaction that goes on. What a pooler's connection must not keep goes at
+    /// its end.
+    async fn settle_in_between(&mut self) -> Result<(), DriverError> {
+        if std::mem::take(&mut self.resets) {
+            self.unsettled = self.opening.route() == Route::Pooled;
+            let reset = format!("{RESET}{}", self.opening.settings());
+            self.command(&reset).await?;
         }
         Ok(())
     }

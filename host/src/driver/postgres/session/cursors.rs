@@ -7,6 +7,7 @@ use futures_util::pin_mut;
 use tokio_postgres::types::{ToSql, Type};
 
 use super::{PostgresSession, Transaction, encode_all};
+use crate::driver::postgres::pooler;
 use crate::driver::postgres::statements::Reader;
 use crate::driver::{Column, CursorId, Dialect, DriverError, ResultLimit, Rows, Value};
 use crate::sql::without_semicolon;
@@ -79,6 +80,9 @@ impl PostgresSession {
         sql: &str,
         params: &[Value],
     ) -> Result<CursorId, DriverError> {
+        if self.is_adrift() {
+            return Err(pooler::refusal("a cursor outside of a transaction"));
+        }
         let reader = self.reader(sql).await?;
         let types = reader.statement.params();
         let params = encode_all(params, types)?;

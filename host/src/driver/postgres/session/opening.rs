@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use tokio_postgres::{Client, SimpleQueryMessage};
 
+use crate::driver::postgres::pooler::Route;
+
 /// Has the server look every other second whether the client is still there, so that the statement of a killed one
 /// does not go on, holding its locks.
 const CHECK_CLIENT: &str = "; SET LOCAL client_connection_check_interval = 2000";
@@ -13,11 +15,17 @@ const CHECK_CLIENT: &str = "; SET LOCAL client_connection_check_interval = 2000"
 const CHECK_CLIENT_IF_POSSIBLE: &str = "; SELECT pg_catalog.set_config('client_connection_check_interval', '2000', true) \
     WHERE pg_catalog.current_setting('server_version_num')::int >= 140000 AND pg_catalog.version() LIKE '%linux%'";
 
+/// Tells which server process a transaction is in.
+const PROCESS: &str = "; SELECT pg_catalog.pg_backend_pid() AS process";
+
 /// Begins transactions. All that it sets ends with them, so that behind a pooler nobody else meets it.
 pub(super) struct Opening {
     begin: String,
     /// Whether `begin` is in its final form.
     settled: bool,
+    route: Route,
+    /// The process that the other end said we have.
+    announced: Option<i32>,
     /// The table that the next transaction is going to write.
     claim: Option<String>,
 }
@@ -33,6 +41,8 @@ impl Opening {
         Self {
             begin,
             settled: false,
+            route: Route::Unknown,
+            announced: None,
             claim: None,
         }
     }
@@ -40,6 +50,16 @@ impl Opening {
     /// What a transaction is told after BEGIN, to be told again when its settings have been reset.
     pub(super) fn settings(&self) -> &str {
         self.begin.strip_prefix("BEGIN").unwrap_or_default()
+    }
+
+    /// What the connection leads to: known once a transaction has begun.
+    pub(super) fn route(&self) -> Route {
+        self.route
+    }
+
+    /// Says which process the other end announced.
+    pub(super) fn expect(&mut self, announced: Option<i32>) {
+        self.announced = announced;
     }
 
     /// Has the next transaction hold a lock on a table that a writer holds.
@@ -65,14 +85,19 @@ impl Opening {
                 .batch_execute(&format!("{}{claim}", self.begin))
                 .await;
         }
-        let first = format!("{}{CHECK_CLIENT_IF_POSSIBLE}{claim}", self.begin);
+        let first = format!("{}{CHECK_CLIENT_IF_POSSIBLE}{PROCESS}{claim}", self.begin);
         let messages = client.simple_query(&first).await?;
-        if messages
-            .iter()
-            .any(|message| matches!(message, SimpleQueryMessage::Row(_)))
-        {
-            self.begin.push_str(CHECK_CLIENT);
+        let mut process = None;
+        for message in &messages {
+            let SimpleQueryMessage::Row(row) = message else {
+                continue;
+            };
+            match row.try_get("process") {
+                Ok(text) => process = text.and_then(|text| text.parse().ok()),
+                Err(_) => self.begin.push_str(CHECK_CLIENT),
+            }
         }
+        self.route = Route::of(self.announced, process);
         self.settled = true;
         Ok(())
     }

@@ -25,6 +25,12 @@ impl PostgresSession {
         if self.authority == Authority::Host {
             return self.query_own(sql, params, limit).await;
         }
+        if self.is_adrift() {
+            self.expect_changes(sql);
+            // The types of the columns may be asked for by statements that tokio-postgres prepares.
+            self.has_prepared = true;
+            return self.query_own(sql, params, limit).await;
+        }
         let reader = self.reader(sql).await?;
         let params = encode_all(params, reader.statement.params())?;
         let client = self.link.client.clone();
@@ -38,7 +44,8 @@ impl PostgresSession {
         Ok(rows)
     }
 
-    /// The host's query: one round trip, and only types that tokio-postgres knows without asking the server.
+    /// A query of the host, or of a migration that no server process waits for: one round trip, and only types that
+    /// tokio-postgres knows without asking the server.
     async fn query_own(
         &mut self,
         sql: &str,
