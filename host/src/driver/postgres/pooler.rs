@@ -27,7 +27,7 @@ pub(super) const CLEAN: &str = "RESET SESSION AUTHORIZATION; RESET ALL; UNLISTEN
 /// What a connection of ours leads to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Route {
-    /// Nobody has looked yet: no less careful than behind a pooler.
+    /// No transaction has begun yet, which is what tells.
     Unknown,
     /// A server process of our own.
     Direct,

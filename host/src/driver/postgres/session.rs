@@ -176,7 +176,7 @@ impl PostgresSession {
     fn is_adrift(&self) -> bool {
         self.transaction == Transaction::None
             && self.authority != Authority::Host
-            && self.opening.route() != Route::Direct
+            && self.opening.route() == Route::Pooled
     }
 
     fn failed(&mut self, error: tokio_postgres::Error) -> DriverError {
@@ -207,7 +207,7 @@ impl PostgresSession {
             words.first().map(String::as_str),
             Some("CREATE" | "ALTER" | "DROP" | "COMMENT" | "GRANT" | "REVOKE" | "TRUNCATE")
         );
-        self.unsettled |= !leaves_session_alone || self.opening.route() != Route::Direct;
+        self.unsettled |= !leaves_session_alone || self.opening.route() == Route::Pooled;
         let leaves_schema_alone = matches!(
             words.first().map(String::as_str),
             Some("SELECT" | "INSERT" | "UPDATE" | "DELETE" | "MERGE" | "WITH" | "VALUES" | "TABLE")
