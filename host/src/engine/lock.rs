@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rand::RngExt;
 
 use super::{Aftermath, Cause, Engine, this_process, untouched};
-use crate::driver::{LockAttempt, RunLock};
+use crate::driver::{Holder, LockAttempt, RunLock};
 use crate::event::Event;
 
 const SHORTEST_POLL: Duration = Duration::from_millis(20);
@@ -48,17 +48,22 @@ impl Engine {
     async fn acquire(&self, lock: &mut dyn RunLock) -> Result<(), Cause> {
         let started = Instant::now();
         let mut pause = SHORTEST_POLL;
-        let mut told = false;
+        let mut told: Option<Option<Holder>> = None;
         loop {
             let holder = match lock.try_acquire(&this_process()).await? {
                 LockAttempt::Acquired => return Ok(()),
                 LockAttempt::Held(holder) => holder,
             };
-            if !told {
-                told = true;
+            // Who it is may be known only later, while the other run is taking the lock.
+            let is_news = match &told {
+                None => true,
+                Some(known) => known.is_none() && holder.is_some(),
+            };
+            if is_news {
                 self.observer.event(&Event::WaitingForLock {
                     holder: holder.as_ref(),
                 });
+                told = Some(holder.clone());
             }
             let waited = started.elapsed();
             if waited >= self.patience.lock_wait {

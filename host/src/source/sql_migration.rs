@@ -1,6 +1,7 @@
 //! Runs the statements of a SQL file, one at a time.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8PathBuf;
@@ -113,6 +114,10 @@ impl SqlMigration {
     }
 }
 
+/// How often the database is asked to stop a statement, since a pooler can lose the request, and how long it has for it.
+const CANCEL_REQUESTS: u32 = 5;
+const CANCEL_PAUSE: Duration = Duration::from_secs(2);
+
 /// Runs a statement, and has the database stop it when the user asks for it.
 async fn run_cancellable(
     session: &mut dyn Session,
@@ -126,8 +131,14 @@ async fn run_cancellable(
         outcome = &mut running => return outcome,
         () = cancel.requested() => {}
     }
-    canceller.cancel().await;
-    running.await
+    for _ in 0..CANCEL_REQUESTS {
+        canceller.cancel().await;
+        if let Ok(outcome) = tokio::time::timeout(CANCEL_PAUSE, &mut running).await {
+            return outcome;
+        }
+    }
+    // The session is of no use any more: dropping it ends its transaction.
+    Err(DriverError::Cancelled)
 }
 
 #[async_trait]

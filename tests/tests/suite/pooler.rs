@@ -7,12 +7,13 @@ use camino::Utf8Path;
 use whimbrel::config::VersionTable;
 use whimbrel::driver::{Driver, Holder, LockAttempt, RunLock, RunLockKind, Settings};
 use whimbrel::engine::{Aftermath, Cause, Stamping};
+use whimbrel::migration::Cancel;
 use whimbrel::revision::{Direction, TransactionMode};
 use whimbrel_tests::{Database, PgBouncer, Project, on_every_postgres};
 
 use crate::staging::{
     Folder, down, driver_for, engine, engine_over, id, ledger, patience, tables, three,
-    until_it_sleeps, up, versions,
+    until_it_sleeps, up, versions, with_sleep,
 };
 
 /// Two server connections for all: neighbouring transactions do not all meet the same.
@@ -199,6 +200,20 @@ on_every_postgres! {
         assert_eq!(tables(&db).await, ["t_c", "t_e"]);
         assert_eq!(versions(&db).await, ["e"]);
         nothing_is_left_behind(&url).await;
+    }
+
+    async fn a_statement_stops_when_the_user_asks_for_it(db: Database) {
+        let (_pooler, url) = pooled(&db, CONNECTIONS);
+        let mut engine = engine_over(driver_for(&url), with_sleep(120));
+        let cancel = Cancel::default();
+        engine.cancel = cancel.clone();
+        let run = tokio::spawn(async move { up(&engine, "head").await });
+        until_it_sleeps(&db).await;
+        cancel.request();
+        let stopped = tokio::time::timeout(Duration::from_secs(30), run).await;
+        let failure = stopped.expect("it stops").unwrap().unwrap_err();
+        assert!(matches!(*failure.cause, Cause::Cancelled), "{failure:?}");
+        assert_eq!(versions(&db).await, ["a"]);
     }
 
     async fn both_kinds_of_lock_keep_each_other_out(db: Database) {
