@@ -11,6 +11,7 @@ mod trial;
 
 use std::time::Duration;
 
+use checklist::Circumstances;
 pub use checklist::{Check, Status};
 pub use inspection::{HeldLock, Inspection, LocatedLoss, Note, Place, StepInspection, Table, View};
 
@@ -79,7 +80,11 @@ impl Engine {
                 .zip(told.into_iter().zip(read))
                 .map(|(step, (told, read))| (step.clone(), told, read))
                 .collect();
-            Ok::<_, Cause>(self.assemble(plan, seen, known, lock_timeout))
+            let circumstances = Circumstances {
+                lock_timeout,
+                last_backup: self.history.last_backup(&mut *session).await?,
+            };
+            Ok::<_, Cause>(self.assemble(plan, seen, known, &circumstances))
         };
         inspected
             .await

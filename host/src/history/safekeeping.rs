@@ -92,6 +92,28 @@ impl History {
         self.insert_row(values, Some(kept.started))
     }
 
+    /// When the database was last as a backup has it that the ledger knows: when that was made, or restored.
+    ///
+    /// # Errors
+    /// A database error.
+    pub async fn last_backup(
+        &self,
+        session: &mut dyn Session,
+    ) -> Result<Option<Timestamp>, DriverError> {
+        let sql = format!(
+            "SELECT CAST(started_at AS text) FROM {} WHERE action IN ('backup', 'restore') ORDER BY id DESC LIMIT 1",
+            self.ledger
+        );
+        match session.query(&sql, &[], ResultLimit::NONE).await {
+            Ok(rows) => {
+                let time = rows.into_rows().into_iter().flatten().next();
+                Ok(super::text(time).parse().ok())
+            }
+            Err(error) if error.is_undefined_table() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Whether the ledger knows a backup by the digest of its file. A database without one knows none.
     ///
     /// # Errors

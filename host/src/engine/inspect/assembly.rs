@@ -1,13 +1,12 @@
 //! Puts together what the code told and what the database knows.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use super::catalog::{Catalog, ForeignKey};
 use super::inspection::{
     HeldLock, Inspection, LocatedLoss, Note, Place, StepInspection, Table, View,
 };
-use super::{Read, Told, checklist};
+use super::{Circumstances, Read, Told, checklist};
 use crate::driver::Dialect;
 use crate::engine::Engine;
 use crate::plan::{Plan, Step};
@@ -20,7 +19,7 @@ impl Engine {
         plan: Plan,
         seen: Vec<(Step, Told, Vec<Read>)>,
         catalog: Catalog,
-        lock_timeout: Duration,
+        circumstances: &Circumstances,
     ) -> Inspection {
         let irreversible = self.irreversible(&plan);
         let mut new = BTreeSet::new();
@@ -52,7 +51,7 @@ impl Engine {
         inspection.checks = checklist::checks(
             &inspection,
             &irreversible,
-            lock_timeout,
+            circumstances,
             catalog.failure.as_deref(),
         );
         inspection

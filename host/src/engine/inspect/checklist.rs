@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::inspection::{HeldLock, Inspection, StepInspection, View};
@@ -43,16 +44,25 @@ impl HeldLock {
     }
 }
 
+/// What the checks must know besides the plan.
+pub(super) struct Circumstances {
+    /// How long a statement waits for a lock.
+    pub(super) lock_timeout: Duration,
+    /// When the last backup was made.
+    pub(super) last_backup: Option<Timestamp>,
+}
+
 pub(super) fn checks(
     inspection: &Inspection,
     irreversible: &[RevisionId],
-    lock_timeout: Duration,
+    circumstances: &Circumstances,
     unknown_sizes: Option<&str>,
 ) -> Vec<Check> {
     if inspection.steps.is_empty() {
         return Vec::new();
     }
     let steps = &inspection.steps;
+    let lock_timeout = circumstances.lock_timeout;
     let mut checks = Vec::new();
     let mut add = |check, warning: Option<String>, ok: &str| {
         checks.push(Check {
@@ -72,7 +82,7 @@ pub(super) fn checks(
     }
     add(
         "backup",
-        backup(steps),
+        backup(inspection, circumstances.last_backup),
         "nothing that is known takes data away",
     );
     add("visibility", visibility(steps), "every statement was read");
@@ -108,21 +118,26 @@ fn no_timeout(steps: &[StepInspection], lock_timeout: Duration) -> Option<String
     })
 }
 
-fn backup(steps: &[StepInspection]) -> Option<String> {
-    let losses = steps
+fn backup(inspection: &Inspection, last: Option<Timestamp>) -> Option<String> {
+    let losses = inspection
+        .steps
         .iter()
         .flat_map(|step| &step.destructive)
         .filter(|loss| loss.harm == Harm::Data)
         .count();
-    match losses {
-        0 => None,
-        1 => Some(
-            "one statement may take data away: have a backup that was restored once".to_owned(),
-        ),
-        more => Some(format!(
-            "{more} statements may take data away: have a backup that was restored once"
-        )),
-    }
+    let statements = match losses {
+        0 => return None,
+        1 => "one statement".to_owned(),
+        more => format!("{more} statements"),
+    };
+    let last = match last {
+        Some(time) => format!("the last backup is of {time:.0}"),
+        None => "there is no backup that Whimbrel knows of".to_owned(),
+    };
+    let command = inspection.direction.name();
+    Some(format!(
+        "{statements} may take data away, and {last}; `whimbrel {command} --backup FILE` makes one first"
+    ))
 }
 
 fn visibility(steps: &[StepInspection]) -> Option<String> {
