@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -133,6 +134,8 @@ pub(super) fn dry_run(bed: &Bed, report: &mut Report) -> Result<()> {
     let arguments: [&[&str]; 2] = [&["upgrade", "head", "--dry-run"], &["upgrade", "head"]];
     let taken = medians(&arguments, bed.rounds, |arguments| {
         bed.server.create("dry_run", None)?;
+        // A file system is slow to make files for seconds after thousands of them were deleted, as a rollback does.
+        std::thread::sleep(Duration::from_secs(7));
         time(ours.command(&folder, &url, arguments))
     })?;
     let what = format!("dry run of {} migrations", bed.migrations);

@@ -23,6 +23,13 @@ const DEFERRABLE: &str = "SELECT \
     FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
     WHERE c.condeferrable";
 
+/// The names of constraints, as a list.
+struct Deferrable {
+    all: Option<String>,
+    /// Those whose check is put off.
+    deferred: Option<String>,
+}
+
 impl PostgresSession {
     pub(super) async fn commit_inner(
         &mut self,
@@ -62,14 +69,51 @@ impl PostgresSession {
         self.settle_in_between()
             .await
             .map_err(CommitError::Record)?;
-        for chunk in records.chunks(AT_ONCE) {
+        let last = records.rchunks(AT_ONCE).next().unwrap_or_default();
+        for chunk in records[..records.len() - last.len()].chunks(AT_ONCE) {
             self.record(chunk).await?;
         }
-        if let Err(error) = self.check_constraints().await {
+        let deferrable = self.record_and_look(last).await?;
+        if let Err(error) = self.check_constraints(deferrable).await {
             let undone = self.roll_back().await;
             return Err(CommitError::Commit(undone.err().unwrap_or(error)));
         }
         Ok(())
+    }
+
+    /// Sends records and the question which checks were put off, and awaits both.
+    async fn record_and_look(&mut self, records: &[Statement]) -> Result<Deferrable, CommitError> {
+        let Statement { sql, params } = &together(records);
+        self.prepare_own([sql.as_str(), DEFERRABLE])
+            .await
+            .map_err(CommitError::Record)?;
+        let request = own_request(&self.link, &mut self.own_statements, sql, params)
+            .map_err(CommitError::Record)?;
+        let prepared = self.own_statements.get(DEFERRABLE);
+        let client = self.link.client.clone();
+        let look = async {
+            match prepared {
+                Some(statement) => client.query(&statement, &[]).await,
+                None => client.query_typed(DEFERRABLE, &[]).await,
+            }
+        };
+        let (recorded, found) = self
+            .send(async { Ok(join(request, look).await) })
+            .await
+            .map_err(CommitError::Record)?;
+        // Where the record failed, so did the question after it.
+        let rows = match recorded.and(found) {
+            Err(error) => return Err(self.not_recorded(error).await),
+            Ok(rows) => rows,
+        };
+        let list = |at| {
+            let row = rows.first()?;
+            row.try_get::<_, Option<String>>(at).ok()?
+        };
+        Ok(Deferrable {
+            all: list(0),
+            deferred: list(1),
+        })
     }
 
     /// Takes the session's own settings back in a transaction that goes on. What a pooler's connection must not keep goes at
@@ -84,22 +128,16 @@ impl PostgresSession {
     }
 
     /// Checks by name, and puts off again by name: `SET CONSTRAINTS ALL` would hold for constraints that come later.
-    async fn check_constraints(&mut self) -> Result<(), DriverError> {
+    async fn check_constraints(&mut self, deferrable: Deferrable) -> Result<(), DriverError> {
         if self.cursors.are_open() {
             self.cursors.forget_all();
             self.command("CLOSE ALL").await?;
         }
-        let client = self.link.client.clone();
-        let row = self.send(client.query_typed(DEFERRABLE, &[])).await?;
-        let list = |at| {
-            row.first()
-                .and_then(|row| row.try_get::<_, Option<&str>>(at).ok()?)
-        };
-        let Some(deferrable) = list(0) else {
+        let Some(all) = deferrable.all else {
             return Ok(());
         };
-        let mut check = format!("SET CONSTRAINTS {deferrable} IMMEDIATE");
-        if let Some(deferred) = list(1) {
+        let mut check = format!("SET CONSTRAINTS {all} IMMEDIATE");
+        if let Some(deferred) = deferrable.deferred {
             check.push_str(&format!("; SET CONSTRAINTS {deferred} DEFERRED"));
         }
         self.command(&check).await
