@@ -173,7 +173,10 @@ impl Diagnosis {
                     self.add_database(cause);
                 }
                 self.notes.extend(failure.trace.clone());
-                self.hint = failure.hint.clone().or(self.hint.take());
+                let hint = failure.hint.clone();
+                self.hint = hint
+                    .or_else(|| offline_hint(&failure.message))
+                    .or(self.hint.take());
             }
             MigrationError::Trap {
                 backtrace, source, ..
@@ -340,8 +343,24 @@ fn driver_hint(error: &DriverError) -> Option<String> {
             "check the address, and that the server runs; `whimbrel doctor` shows what is used"
                 .to_owned(),
         ),
+        DriverError::Offline | DriverError::Unrecorded(_) => offline_hint(&error.to_string()),
         _ => None,
     }
+}
+
+/// What to do about a component that reads while a script is written. Guests wrap the error in words of their own.
+fn offline_hint(message: &str) -> Option<String> {
+    let hint = match message {
+        message if message.contains(&DriverError::Offline.to_string()) => {
+            "it reads: `--dry-run --record FILE` on a database that is where the script starts keeps what it reads, and \
+             `--sql --record FILE` writes a script that asserts that"
+        }
+        message if message.contains("the record has no answer") => {
+            "make the record again, by a dry run with the same code, target and parameters"
+        }
+        _ => return None,
+    };
+    Some(hint.to_owned())
 }
 
 fn backup_hint(error: &BackupError) -> Option<String> {

@@ -45,7 +45,10 @@ fn returned(error: types::Error, last: Option<&FailedStatement>) -> MigrationErr
         types::Error::Limit((name, value)) => {
             return gave_up(format!("the migration reports a limit: {name} = {value}"));
         }
-        types::Error::Offline(message) => return gave_up(message),
+        types::Error::Offline(message) => match last {
+            Some(last) if last.error.to_string() == message => last.error.clone(),
+            _ => return gave_up(message),
+        },
         types::Error::Cancelled => {
             return gave_up("the migration reports that it was cancelled".to_owned());
         }
