@@ -176,7 +176,8 @@ pub enum Transactional {
 }
 
 /// How the steps of a plan share transactions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub enum TransactionMode {
     /// Each migration has one of its own, together with its version row and its ledger row.
     #[default]

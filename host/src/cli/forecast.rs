@@ -3,7 +3,7 @@
 use owo_colors::OwoColorize;
 use whimbrel::driver::Dialect;
 use whimbrel::engine::inspect::{HeldLock, Inspection, Place, Status, StepInspection, Table};
-use whimbrel::revision::{Kind, RevisionId};
+use whimbrel::revision::{Kind, RevisionId, TransactionMode};
 use whimbrel::sql::effects::{Harm, LockMode, Toll};
 
 use super::progress::count;
@@ -208,7 +208,10 @@ fn summarize(report: &Report, inspection: &Inspection) {
                 .for_each(|line| report.line(line));
         }
         Dialect::Postgresql if steps.iter().any(|step| is_locking(&step)) => {
-            report.line("A lock is held until its migration commits.");
+            report.line(match inspection.transaction {
+                TransactionMode::Migration => "A lock is held until its migration commits.",
+                TransactionMode::Run => "A lock is held until the whole run commits.",
+            });
         }
         Dialect::Postgresql => {}
     }

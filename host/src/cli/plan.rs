@@ -32,7 +32,11 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     let target: Target = args.target.parse()?;
     let direction = direction(&target, args.direction);
     let inspection = block_on(async {
-        let connected = context.connect(&config, RunOptions::default()).await?;
+        let options = RunOptions {
+            transaction: config.transaction,
+            ..RunOptions::default()
+        };
+        let connected = context.connect(&config, options).await?;
         let inspected = connected
             .engine
             .inspect(&target, direction, config.lock_timeout);

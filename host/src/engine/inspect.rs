@@ -15,7 +15,7 @@ use checklist::Circumstances;
 pub use checklist::{Check, Status};
 pub use inspection::{HeldLock, Inspection, LocatedLoss, Note, Place, StepInspection, Table, View};
 
-use super::{Cause, Engine, RunFailure, untouched};
+use super::{Cause, Engine, Purpose, RunFailure, untouched};
 use crate::driver::Dialect;
 use crate::migration::{Description, Freshness, MigrationError, StatementSource};
 use crate::plan::{Plan, Step};
@@ -80,7 +80,9 @@ impl Engine {
                 .zip(told.into_iter().zip(read))
                 .map(|(step, (told, read))| (step.clone(), told, read))
                 .collect();
+            let refusal = self.end_of(&plan, Purpose::Run).err();
             let circumstances = Circumstances {
+                refusal: refusal.map(|cause| cause.to_string()),
                 lock_timeout,
                 last_backup: self.history.last_backup(&mut *session).await?,
             };

@@ -44,6 +44,7 @@ impl Engine {
             to: plan.to,
             steps,
             assumed: plan.assumed,
+            transaction: self.transaction,
             dialect: self.driver.dialect(),
             tables: tables.into_values().collect(),
             checks: Vec::new(),

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::inspection::{HeldLock, Inspection, StepInspection, View};
 use crate::driver::Dialect;
-use crate::revision::{Direction, RevisionId, message};
+use crate::revision::{Direction, RevisionId, TransactionMode, message};
 use crate::sql::effects::{Blocks, Harm, Toll};
 
 /// From which size on a table is large: in bytes, and in rows.
@@ -50,6 +50,8 @@ pub(super) struct Circumstances {
     pub(super) lock_timeout: Duration,
     /// When the last backup was made.
     pub(super) last_backup: Option<Timestamp>,
+    /// Why the steps cannot share the transaction that they are to share.
+    pub(super) refusal: Option<String>,
 }
 
 pub(super) fn checks(
@@ -74,6 +76,11 @@ pub(super) fn checks(
             detail: warning.unwrap_or_else(|| ok.to_owned()),
         });
     };
+    if inspection.transaction == TransactionMode::Run {
+        let refusal = circumstances.refusal.as_ref();
+        let warning = refusal.map(|refusal| format!("the run will be refused: {refusal}"));
+        add("transaction", warning, "all steps share one");
+    }
     if inspection.direction == Direction::Upgrade {
         let names: Vec<&str> = irreversible.iter().map(RevisionId::as_str).collect();
         let warning =

@@ -6,7 +6,7 @@ use serde::Serialize;
 use super::checklist::Check;
 use crate::driver::Dialect;
 use crate::plan::Step;
-use crate::revision::{Direction, Kind, RevisionId};
+use crate::revision::{Direction, Kind, RevisionId, TransactionMode};
 use crate::sql::effects::{Advice, Blocks, Harm, LockMode, Toll};
 
 /// A plan, and what it would do.
@@ -23,6 +23,8 @@ pub struct Inspection {
     /// The head that steps back were counted from, as in a [`Plan`](crate::plan::Plan).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub assumed: Option<RevisionId>,
+    /// How the steps would share transactions.
+    pub transaction: TransactionMode,
     /// What the database speaks.
     pub dialect: Dialect,
     /// Tables that the steps name and that are there, with their sizes.
