@@ -51,8 +51,10 @@ enum Bench {
     Components,
     /// A guest that fills a column, beside the same loop in native code.
     Fill,
-    /// Thousands of revisions: reading, planning, listing.
+    /// Thousands of revisions on disk: reading, planning, listing.
     Graph,
+    /// A graph of a hundred thousand revisions, and a plan, in memory.
+    Planning,
     /// Runs that are only tried, and runs that are only written.
     Offline,
     /// The program itself: size, start, memory.
@@ -100,6 +102,9 @@ pub(crate) fn run_benches(options: &Options) -> Result<()> {
     }
     if options.includes(Bench::Graph) {
         graph::compare(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Planning) {
+        graph::planning(&mut report)?;
     }
     if options.includes(Bench::Offline) {
         graph::dry_run(&bed, &mut report)?;

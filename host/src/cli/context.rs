@@ -65,10 +65,12 @@ impl Context {
         )?)
     }
 
-    /// The settings and the migrations, without the database.
-    pub(crate) fn project(&self) -> Result<(Config, Project), Failure> {
+    /// The settings and the migrations, without the database. They are kept until the process ends, as those of a
+    /// [`Connected`] are.
+    pub(crate) fn project(&self) -> Result<(Config, Arc<Project>), Failure> {
         let config = self.config()?;
-        let project = Project::open(&config)?;
+        let project = Arc::new(Project::open(&config)?);
+        std::mem::forget(Arc::clone(&project));
         Ok((config, project))
     }
 
@@ -123,7 +125,7 @@ pub(crate) fn resolve_all(
     let (project, rows) = if targets.iter().any(Target::names_current) {
         context.project_and_rows()?
     } else {
-        (Arc::new(context.project()?.1), Vec::new())
+        (context.project()?.1, Vec::new())
     };
     let graph = project.graph();
     let current: Vec<Position> = rows.iter().filter_map(|row| graph.position(row)).collect();

@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
 /// The migrations, and where the database was asked, what is applied.
 fn read(args: &Args, context: &Context) -> Result<(Arc<Project>, Option<Applied>), Failure> {
     if !args.applied {
-        return Ok((Arc::new(context.project()?.1), None));
+        return Ok((context.project()?.1, None));
     }
     let (project, rows) = context.project_and_rows()?;
     let applied = Applied::from_rows(project.graph(), &rows)?;

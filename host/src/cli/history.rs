@@ -1,7 +1,5 @@
 //! `whimbrel history`
 
-use std::sync::Arc;
-
 use camino::Utf8Path;
 use owo_colors::OwoColorize;
 use whimbrel::graph::Position;
@@ -51,7 +49,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
         let (project, rows) = context.project_and_rows()?;
         (project, Some(rows))
     } else {
-        (Arc::new(context.project()?.1), None)
+        (context.project()?.1, None)
     };
     let graph = project.graph();
     let oldest_first: Vec<Position> = match range {
