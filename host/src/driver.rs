@@ -184,8 +184,8 @@ pub trait Session: Send {
     fn will_write(&mut self, _table: &str) {}
 
     /// Makes host-made changes, each of which must touch exactly one row and no row of another one, and commits; in as
-    /// few round trips as the database allows. When it returns `Ok` the transaction is in effect, and as durable as was asked for; after an error it is rolled back, unless that is
-    /// not known.
+    /// few round trips as the database allows. When it returns `Ok` the transaction is in effect, and as durable as was
+    /// asked for; after an error it is rolled back, unless that is not known.
     ///
     /// # Errors
     /// A [`CommitError`]; with [`DriverError::CommitUnknown`] when the connection broke before the answer came.

@@ -61,10 +61,10 @@ pub struct DryRun {
 }
 
 impl Engine {
-    /// Runs all that a run to `target` would run, in one transaction, and rolls it back. What components read goes onto `tape`,
-    /// where there is one. What no rollback undoes is refused:
-    /// migrations without a transaction, and statements with effects outside of it. The numbers that sequences have handed
-    /// out stay used, and on SQLite the table of the run lock stays.
+    /// Runs all that a run to `target` would run, in one transaction, and rolls it back. What components read goes onto
+    /// `tape`, where there is one. What no rollback undoes is refused: migrations without a transaction, and statements
+    /// with effects outside of it. The numbers that sequences have handed out stay used, and on SQLite the table of the run
+    /// lock stays.
     ///
     /// # Errors
     /// A [`RunFailure`]; nothing is changed then.

@@ -131,12 +131,12 @@ impl Engine {
         mut session: Lent,
         lock: &dyn RunLock,
     ) -> (Lent, Result<(), Broken>) {
+        let Some((first, last)) = whole.plan.steps.first().zip(whole.plan.steps.last()) else {
+            return (session, Ok(()));
+        };
         let begun = match whole.end {
             End::Commit => self.history.begin(&mut *session).await,
             End::RollBack => self.history.begin_with_tables(&mut *session).await,
-        };
-        let Some((first, last)) = whole.plan.steps.first().zip(whole.plan.steps.last()) else {
-            return (session, Ok(()));
         };
         if let Err(source) = begun {
             let cause = transaction(first, "begun", source);
