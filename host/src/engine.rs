@@ -305,16 +305,20 @@ impl Engine {
                 .await?;
             return Ok(plan);
         };
+        let tape = match purpose {
+            Purpose::Run => None,
+            Purpose::Try { tape } => tape,
+        };
+        if end == End::RollBack {
+            session = Box::new(Rehearsal::new(session, tape.cloned()));
+        }
         let whole = Whole {
             run: &run,
             plan: &plan,
             recorded: &recorded,
-            purpose,
             end,
+            tape,
         };
-        if let Purpose::Try { tape } = purpose {
-            session = Box::new(Rehearsal::new(session, tape.cloned()));
-        }
         let result;
         (session, result) = self.take_together(&whole, progress, session, lock).await;
         result?;

@@ -1,14 +1,61 @@
 //! `--dry-run`: what a run would do.
 
+use camino::Utf8Path;
 use owo_colors::OwoColorize;
-use whimbrel::engine::DryRun;
-use whimbrel::revision::RevisionId;
+use whimbrel::config::Config;
+use whimbrel::driver::tape::Tape;
+use whimbrel::engine;
+use whimbrel::project::RunOptions;
+use whimbrel::revision::{Direction, RevisionId};
+use whimbrel::target::Target;
 
-use super::progress::{count, human};
-use super::report::{Format, Report};
+use super::context::{Connected, Context, block_on};
+use super::failure::Failure;
+use super::progress::{Progress, count, human};
+use super::report::{Format, Report, Verdict};
+
+/// What is to be tried.
+pub(super) struct DryRun<'a> {
+    pub(super) target: &'a Target,
+    pub(super) direction: Direction,
+    /// The new file for what components read.
+    pub(super) record: Option<&'a Utf8Path>,
+}
+
+impl DryRun<'_> {
+    /// Tries it, and shows what it did.
+    pub(super) fn show(
+        &self,
+        context: &Context,
+        config: &Config,
+        options: RunOptions,
+        progress: &Progress,
+    ) -> Result<Verdict, Failure> {
+        if let Some(path) = self.record.filter(|path| path.exists()) {
+            return Err(Failure::Usage(format!(
+                "{path} is there already; give --record the name of a new file"
+            )));
+        }
+        let tried = block_on(async {
+            let Connected { engine, .. } = context.connect(config, options).await?;
+            let tape = self.record.map(|_| Tape::new(engine.driver.dialect()));
+            let tried = engine
+                .dry_run(self.target, self.direction, tape.as_ref())
+                .await?;
+            if let Some((path, tape)) = self.record.zip(tape) {
+                tape.save(path)?;
+            }
+            Ok((tried, engine.driver.location()))
+        });
+        progress.clear();
+        let (tried, location) = tried?;
+        print(context.report, &tried, &location);
+        Ok(Verdict::Done)
+    }
+}
 
 /// Prints what was tried, and that nothing of it is left.
-pub(super) fn print(report: Report, tried: &DryRun, location: &str) {
+fn print(report: Report, tried: &engine::DryRun, location: &str) {
     if report.format() == Format::Json {
         return report.json(tried);
     }

@@ -16,7 +16,7 @@ use whimbrel::revision::{Direction, TransactionMode};
 use whimbrel::target::Target;
 
 use super::context::{Connected, Context, block_on};
-use super::dry_run;
+use super::dry_run::{self, DryRun};
 use super::failure::Failure;
 use super::progress::{Progress, count, human};
 use super::report::{self, Format, Report, Verdict};
@@ -186,25 +186,12 @@ fn run(
         backup: waiting.backup.as_ref().map(|file| context.path(file)),
     };
     if waiting.dry_run {
-        if let Some(path) = waiting.record.as_ref().filter(|path| path.exists()) {
-            return Err(Failure::Usage(format!(
-                "{path} is there already; give --record the name of a new file"
-            )));
-        }
-        let tried = block_on(async {
-            let Connected { engine, .. } = context.connect(config, options).await?;
-            let dialect = engine.driver.dialect();
-            let tape = waiting.record.as_ref().map(|_| Tape::new(dialect));
-            let tried = engine.dry_run(&target, direction, tape.as_ref()).await?;
-            if let Some((path, tape)) = waiting.record.as_ref().zip(tape) {
-                tape.save(path)?;
-            }
-            Ok((tried, engine.driver.location()))
-        });
-        progress.clear();
-        let (tried, location) = tried?;
-        dry_run::print(report, &tried, &location);
-        return Ok(Verdict::Done);
+        let run = DryRun {
+            target: &target,
+            direction,
+            record: waiting.record.as_deref(),
+        };
+        return run.show(context, config, options, &progress);
     }
     let (outcome, location) = block_on(async {
         let (project, engine) = match Project::start(config, options, &target, direction).await? {

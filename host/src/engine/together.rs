@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::step::{Failed, Tries, action, failed, lend, tally_after, transaction};
 use super::{Aftermath, Cause, Engine, Lent, Progress, Purpose, Run, Watch};
+use crate::driver::tape::Tape;
 use crate::driver::{Durability, RunLock};
 use crate::event::{Event, StepReport};
 use crate::history::Attempt;
@@ -26,8 +27,9 @@ pub(super) struct Whole<'a> {
     pub(super) plan: &'a Plan,
     /// The digests that the ledger has of what is applied.
     pub(super) recorded: &'a BTreeMap<&'a str, &'a str>,
-    pub(super) purpose: Purpose<'a>,
     pub(super) end: End,
+    /// Where what components read goes.
+    pub(super) tape: Option<&'a Tape>,
 }
 
 /// A try that came to nothing: with what the ledger is to be told of the step that failed.
@@ -210,7 +212,7 @@ impl Engine {
                 return (session, Err(broken));
             }
         };
-        if let Purpose::Try { tape: Some(tape) } = whole.purpose {
+        if let Some(tape) = whole.tape {
             match self.chapter(step) {
                 Ok(chapter) => tape.record(&chapter),
                 Err(cause) => {
