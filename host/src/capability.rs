@@ -17,6 +17,7 @@
 mod access;
 mod action;
 mod grant;
+mod lesson;
 mod limits;
 mod parse;
 mod pattern;
@@ -30,6 +31,7 @@ use std::fmt;
 pub use access::{Access, Columns, Name};
 pub use action::{Action, Code, Kind};
 pub use grant::{Grant, Layer, Layers, NotGranted, Reach};
+pub use lesson::Lesson;
 pub use limits::Limits;
 pub use parse::InvalidCapability;
 pub use pattern::Pattern;

@@ -19,6 +19,7 @@ mod graph;
 mod heads;
 mod history;
 mod init;
+mod learn;
 mod list_templates;
 mod merge;
 mod plan;

@@ -12,6 +12,7 @@ pub mod postgres;
 mod proof;
 pub mod recording;
 pub(crate) mod rehearsal;
+mod scratch;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod tape;
@@ -31,6 +32,7 @@ pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
 pub use error::{CommitError, DatabaseError, DriverError};
 pub use locks::RelationLock;
+pub use scratch::Scratch;
 pub use value::{Column, Value};
 
 use crate::capability::Grant;
@@ -173,6 +175,12 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`BackupError::NotABackup`] among others.
     async fn open_backup(&self, from: &Utf8Path) -> Result<Box<dyn Restoration>, BackupError>;
+
+    /// Makes an empty database beside this one, to try things in.
+    ///
+    /// # Errors
+    /// A [`DriverError`]; on PostgreSQL also where the user may not create databases.
+    async fn scratch(&self) -> Result<Box<dyn Scratch>, DriverError>;
 }
 
 /// One connection to a database.

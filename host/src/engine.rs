@@ -10,6 +10,7 @@ mod call;
 mod dry_run;
 mod failure;
 pub mod inspect;
+mod learn;
 mod lock;
 mod problem;
 mod read_ahead;
@@ -31,6 +32,7 @@ use uuid::Uuid;
 
 pub use dry_run::{DryRun, DryStep, TakenLock};
 pub use failure::{Aftermath, Cause, Inconsistency, RunFailure};
+pub use learn::{Learned, Seen};
 pub use problem::{Problem, Remedy, RepairError};
 pub(crate) use read_ahead::ReadAhead;
 pub use repair::Repaired;

@@ -1,6 +1,7 @@
 //! A user's project: everything that the engine needs, put together.
 
 mod build;
+mod learned;
 mod library;
 mod settled;
 mod start;
@@ -11,6 +12,7 @@ use camino::Utf8PathBuf;
 use thiserror::Error;
 
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
+pub use learned::RequestError;
 pub use start::Start;
 
 use crate::config::{Config, ConfigError, Folders, VersionTable};

@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-use super::{Access, Capabilities, Capability, Limits};
+use super::{Access, Capabilities, Capability, Lesson, Limits};
 
 /// What one call of a migration may do: what it asked for, as far as the operator grants it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub enum Reach {
     Everything,
     /// To what these name.
     Only(Capabilities),
+    /// To everything, while each access is noted: for finding out what to ask for.
+    Learning(Lesson),
 }
 
 /// Those of the layers that enforce a grant which are at work: all of them, unless a test or a bench wants to know what
@@ -131,12 +133,16 @@ impl Grant {
         let allowed = match &self.reach {
             Reach::Everything => true,
             Reach::Only(capabilities) => capabilities.allow(access, default_schema),
+            Reach::Learning(lesson) => {
+                lesson.note(access, default_schema);
+                true
+            }
         };
         if allowed && denied_by.is_none() {
             return Ok(());
         }
         let granted = match &self.reach {
-            Reach::Everything => Vec::new(),
+            Reach::Everything | Reach::Learning(_) => Vec::new(),
             Reach::Only(capabilities) => capabilities
                 .iter()
                 .filter(|one| one.object.matches(&access.object, default_schema))

@@ -10,7 +10,7 @@ use whimbrel::driver::tape::TapeError;
 use whimbrel::engine::{Cause, RunFailure};
 use whimbrel::graph::GraphErrors;
 use whimbrel::plan::PlanError;
-use whimbrel::project::{BuildFailure, ProjectError};
+use whimbrel::project::{BuildFailure, ProjectError, RequestError};
 use whimbrel::scaffold::ScaffoldError;
 use whimbrel::source::{LockFileError, SourceError, SourceErrors};
 use whimbrel::target::TargetError;
@@ -45,6 +45,8 @@ pub(crate) enum Failure {
     Scaffold(#[from] ScaffoldError),
     #[error(transparent)]
     Target(#[from] TargetError),
+    #[error(transparent)]
+    Request(#[from] RequestError),
     #[error(transparent)]
     Tape(#[from] TapeError),
     /// The arguments do not make sense together.

@@ -8,6 +8,7 @@ use whimbrel::target::{Anchor, Target};
 use super::context::{Context, block_on};
 use super::failure::Failure;
 use super::forecast;
+use super::learn;
 use super::report::{Format, Verdict};
 
 /// Show what an upgrade or a downgrade would do
@@ -19,6 +20,12 @@ pub(crate) struct Args {
     /// Which way [default: down for `base` and `-N`, else up]
     #[arg(short, long, value_enum)]
     direction: Option<Way>,
+    /// Run the upgrade and its way back on a scratch database, and have each migration ask for what it turned out to need
+    #[arg(long, conflicts_with = "direction")]
+    learn: bool,
+    /// With --learn, the database to run on, which is changed [default: one that is made beside and dropped]
+    #[arg(long, value_name = "URL", requires = "learn")]
+    scratch: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -30,6 +37,10 @@ enum Way {
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
     let config = context.config()?;
     let target: Target = args.target.parse()?;
+    if args.learn {
+        learn::run(context, &config, &target, args.scratch.as_deref())?;
+        return Ok(Verdict::Done);
+    }
     let direction = direction(&target, args.direction);
     let inspection = block_on(async {
         let options = RunOptions {

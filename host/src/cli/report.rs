@@ -286,6 +286,7 @@ fn exit_code(failure: &Failure) -> u8 {
         | Failure::Write { .. }
         | Failure::Runtime(_)
         | Failure::Tape(_)
+        | Failure::Request(_)
         | Failure::Signals(_) => FAILED,
     }
 }

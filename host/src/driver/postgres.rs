@@ -6,6 +6,7 @@ mod lease;
 mod link;
 mod lock;
 mod pooler;
+mod scratch;
 mod session;
 mod settings;
 mod statements;
@@ -18,7 +19,9 @@ use async_trait::async_trait;
 use camino::Utf8Path;
 
 use super::backup::{BackupError, Restoration};
-use super::{Dialect, Driver, DriverError, RunLock, RunLockKind, Session, Settings, Value};
+use super::{
+    Dialect, Driver, DriverError, RunLock, RunLockKind, Scratch, Session, Settings, Value,
+};
 use crate::sql::guard::Protected;
 use link::Link;
 use lock::PostgresLock;
@@ -26,7 +29,7 @@ use session::PostgresSession;
 use settings::{ConnectSettings, Environment};
 
 /// A Postgres database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Postgres {
     connection: ConnectSettings,
     /// None where the user's own `options` set it.
@@ -97,6 +100,10 @@ impl Driver for Postgres {
 
     async fn open_backup(&self, from: &Utf8Path) -> Result<Box<dyn Restoration>, BackupError> {
         self.open_dump(from).await
+    }
+
+    async fn scratch(&self) -> Result<Box<dyn Scratch>, DriverError> {
+        self.make_scratch().await
     }
 }
 

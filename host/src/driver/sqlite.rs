@@ -13,6 +13,7 @@ mod lock;
 mod place;
 mod process;
 mod restore;
+mod scratch;
 mod session;
 mod thread;
 mod time;
@@ -32,7 +33,7 @@ use self::place::{Opened, Place, Purpose};
 use self::restore::SqliteRestoration;
 use self::session::SqliteSession;
 use super::backup::{BackupError, Restoration};
-use super::{Dialect, Driver, DriverError, RunLock, Session, Settings, Value};
+use super::{Dialect, Driver, DriverError, RunLock, Scratch, Session, Settings, Value};
 
 /// A SQLite database: a file, or one in memory that lives as long as this value.
 #[derive(Debug)]
@@ -113,6 +114,10 @@ impl Driver for Sqlite {
             self.settings.lock_timeout,
         );
         Ok(Box::new(restoration.await?))
+    }
+
+    async fn scratch(&self) -> Result<Box<dyn Scratch>, DriverError> {
+        scratch::make(&self.settings)
     }
 }
 

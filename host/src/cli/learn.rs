@@ -1,0 +1,147 @@
+//! `whimbrel plan --learn`: what migrations turn out to ask for.
+
+use std::sync::Arc;
+
+use camino::Utf8PathBuf;
+use owo_colors::OwoColorize;
+use serde::Serialize;
+use whimbrel::capability::Capabilities;
+use whimbrel::config::Config;
+use whimbrel::driver::{self, Driver};
+use whimbrel::engine::{Learned, Seen};
+use whimbrel::migration::Cancel;
+use whimbrel::project::{Pinning, Project, RunOptions};
+use whimbrel::revision::{Kind, RevisionId};
+use whimbrel::target::Target;
+
+use super::context::{Context, block_on};
+use super::failure::Failure;
+use super::report::{Format, Report};
+use super::run::stop_on_signal;
+
+/// What one migration asks for now, and what it turned out to need.
+#[derive(Serialize)]
+struct Lesson {
+    revision: RevisionId,
+    /// The smallest request that covers what it did.
+    request: Capabilities,
+    /// What it did without asking for it.
+    missing: Capabilities,
+    /// What it asks for without having needed it.
+    unused: Capabilities,
+    downgrade: Seen,
+    /// The file that asks for it now, where one was written.
+    written: Option<Utf8PathBuf>,
+}
+
+/// Runs what an upgrade to `target` would run on a scratch database, and writes what it asks for.
+pub(crate) fn run(
+    context: &Context,
+    config: &Config,
+    target: &Target,
+    scratch: Option<&str>,
+) -> Result<(), Failure> {
+    let report = context.report;
+    let cancel = Cancel::default();
+    stop_on_signal(report, cancel.clone())?;
+    let options = RunOptions {
+        transaction: config.transaction,
+        pinning: Pinning::Develop(Arc::clone(&config.root)),
+        cancel,
+        ..RunOptions::default()
+    };
+    let (project, learned) = block_on(async {
+        let connected = context.connect(config, options).await?;
+        let engine = &connected.engine;
+        let learned = match scratch {
+            Some(url) => {
+                let there = driver::open(url, context.directory(), &config.driver_settings())?;
+                engine.learn(target, there).await?
+            }
+            None => {
+                let made = engine.driver.scratch().await?;
+                let there: Arc<dyn Driver> = made.driver();
+                let learned = engine.learn(target, there).await;
+                let discarded = made.discard().await;
+                let learned = learned?;
+                discarded?;
+                learned
+            }
+        };
+        Ok((Arc::clone(&connected.project), learned))
+    })?;
+    let lessons = learned
+        .into_iter()
+        .map(|learned| settle(&project, config, learned))
+        .collect::<Result<Vec<_>, _>>()?;
+    match report.format() {
+        Format::Json => report.json(&lessons),
+        Format::Text => print(report, &lessons),
+    }
+    Ok(())
+}
+
+/// Compares what was learned with what is asked for, and writes it where that matters.
+fn settle(project: &Project, config: &Config, learned: Learned) -> Result<Lesson, Failure> {
+    let Learned {
+        revision,
+        request,
+        downgrade,
+    } = learned;
+    let asked = project.requested(&revision)?;
+    let without = |these: &Capabilities, others: &Capabilities| {
+        these
+            .iter()
+            .filter(|one| !others.cover(one))
+            .cloned()
+            .collect::<Capabilities>()
+    };
+    let missing = without(&request, &asked);
+    let unused = without(&asked, &request);
+    let is_component = project
+        .graph()
+        .get(revision.as_str())
+        .is_some_and(|revision| revision.kind == Kind::Component);
+    // A SQL file that asks for nothing may do anything, unless a policy says otherwise.
+    let matters = is_component || !asked.is_empty();
+    let changes = !(missing.is_empty() && unused.is_empty());
+    let written = match matters && changes {
+        true => Some(project.write_request(&config.root, &revision, &request)?),
+        false => None,
+    };
+    Ok(Lesson {
+        revision,
+        request,
+        missing,
+        unused,
+        downgrade,
+        written,
+    })
+}
+
+fn print(report: Report, lessons: &[Lesson]) {
+    if lessons.is_empty() {
+        return report.line("Nothing to learn: no revision is pending.");
+    }
+    for lesson in lessons {
+        report.line(format_args!("{}", lesson.revision.yellow()));
+        if lesson.request.is_empty() {
+            report.line("    asks for nothing");
+        }
+        for one in lesson.request.iter() {
+            match lesson.missing.iter().any(|missing| missing == one) {
+                true => report.line(format_args!("  {} {one}", "+".green())),
+                false => report.line(format_args!("    {one}")),
+            }
+        }
+        for one in lesson.unused.iter() {
+            report.line(format_args!("  {} {one}", "-".red()));
+        }
+        if let Seen::Missed(why) = &lesson.downgrade {
+            report.line(format_args!("    its downgrade was not seen: {why}"));
+        }
+        if let Some(path) = &lesson.written {
+            report.line(format_args!("    written to {path}"));
+        }
+    }
+}
