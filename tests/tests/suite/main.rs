@@ -6,6 +6,7 @@
 )]
 
 mod alembic;
+mod attacks;
 mod backups;
 mod build_rust;
 mod cli;
@@ -15,6 +16,7 @@ mod examples;
 mod faults;
 mod forecasts;
 mod guests;
+mod legitimate;
 mod lock_timeouts;
 mod pods;
 mod pooler;
