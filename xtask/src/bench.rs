@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: Whimbrel beside its peers, in the same run, on the same durable PostgreSQL 15 cluster.
 
+mod checks;
 mod components;
 mod fill;
 mod graph;
@@ -49,6 +50,8 @@ enum Bench {
     Steps,
     /// As many component migrations as SQL files.
     Components,
+    /// Many small statements with and without the checks of grants.
+    Checks,
     /// A guest that fills a column, beside the same loop in native code.
     Fill,
     /// Thousands of revisions on disk: reading, planning, listing.
@@ -96,6 +99,9 @@ pub(crate) fn run_benches(options: &Options) -> Result<()> {
     }
     if options.includes(Bench::Components) {
         components::compare(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Checks) {
+        checks::compare(&bed, &mut report)?;
     }
     if options.includes(Bench::Fill) {
         fill::compare(&bed, &mut report)?;
