@@ -15,6 +15,31 @@ use whimbrel::revision::{Direction, RevisionId};
 use whimbrel::source::{Entry, EntryKind, Files};
 use whimbrel_tests::{Backend, Database, guest};
 
+/// A request for all that can be asked for.
+pub(crate) const EVERYTHING: &str = r#"
+[capabilities]
+select = ["*.*"]
+insert = ["*.*"]
+update = ["*.*"]
+delete = ["*.*"]
+truncate = ["*.*"]
+copy = ["*.*"]
+grant = ["*.*"]
+call = ["*.*"]
+extensions = ["*.*"]
+ddl = [
+    "create table *.*", "alter table *.*", "drop table *.*", "create index on *.*", "alter index *.*", "drop index *.*",
+    "create sequence *.*", "alter sequence *.*", "drop sequence *.*", "create schema *.*", "alter schema *.*",
+    "drop schema *.*", "create type *.*", "alter type *.*", "drop type *.*", "create statistics *.*",
+    "alter statistics *.*", "drop statistics *.*", "create collation *.*", "alter collation *.*", "drop collation *.*",
+    "create text search *.*", "alter text search *.*", "drop text search *.*",
+]
+code = [
+    "function *.*", "trigger on *.*", "rule on *.*", "policy on *.*", "view *.*", "default on *.*", "cast *.*",
+    "operator *.*",
+]
+"#;
+
 /// A folder of migrations.
 #[derive(Default)]
 pub(crate) struct Folder(BTreeMap<Utf8PathBuf, Vec<u8>>);
@@ -54,7 +79,8 @@ impl Folder {
         )
     }
 
-    /// A component migration: the test guest `component`, and more of its manifest.
+    /// A component migration: the test guest `component`, and more of its manifest. It asks for everything, unless the
+    /// manifest says what it asks for.
     pub(crate) fn component(
         self,
         id: &str,
@@ -74,8 +100,12 @@ impl Folder {
         manifest: &str,
     ) -> Self {
         let folder = Utf8PathBuf::from(format!("migrations/{id}_test"));
+        let request = match manifest.contains("[capabilities]") {
+            true => "",
+            false => EVERYTHING,
+        };
         let manifest = format!(
-            "id = \"{id}\"\nrevises = [{}]\nmessage = \"{id}\"\n{manifest}",
+            "id = \"{id}\"\nrevises = [{}]\nmessage = \"{id}\"\n{manifest}\n{request}",
             quoted(revises)
         );
         self.0

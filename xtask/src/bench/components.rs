@@ -75,7 +75,8 @@ fn write_project(folder: &Path, component: &Path, count: usize) -> Result<()> {
             _ => format!("revises = \"{}\"\n", layout::revision(number - 1)),
         };
         let manifest = format!(
-            "id = \"{id}\"\n{revises}message = \"step\"\ncreated = \"2026-11-22T10:00:00Z\"\ncomponent = \"migration.wasm\"\n"
+            "id = \"{id}\"\n{revises}message = \"step\"\ncreated = \"2026-11-22T10:00:00Z\"\ncomponent = \"migration.wasm\"\n\n\
+             [capabilities]\nddl = [\"create table t_*\"]\n"
         );
         fs::write(migration.join("migration.toml"), manifest)?;
     }

@@ -29,7 +29,8 @@ pub(super) fn compare(bed: &Bed, report: &mut Report) -> Result<()> {
     fs::copy(component, migration.join("migration.wasm"))?;
     fs::write(
         migration.join("migration.toml"),
-        "id = \"000000000002\"\nmessage = \"fill\"\ncreated = \"2026-11-22T10:00:00Z\"\ncomponent = \"migration.wasm\"\n",
+        "id = \"000000000002\"\nmessage = \"fill\"\ncreated = \"2026-11-22T10:00:00Z\"\ncomponent = \"migration.wasm\"\n\n\
+         [capabilities]\nselect = [\"people(family, given, id)\"]\nupdate = [\"people(slug)\"]\n",
     )?;
     prepare_table(bed)?;
 
