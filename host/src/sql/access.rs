@@ -91,12 +91,15 @@ pub enum Literals {
 }
 
 /// Whether a statement leaves the names of the catalog as they are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Definitions {
     /// It does.
+    #[default]
     Kept,
-    /// It may make, change or remove some, or run code that does.
-    Changed,
+    /// It may make, change or remove relations and types.
+    Relations,
+    /// It may change more than these, or run code that does.
+    Anything,
 }
 
 /// All that a statement does.
@@ -174,7 +177,10 @@ impl Refusal {
 
     /// The same, with its place in the statement.
     pub(crate) fn at(mut self, location: i32) -> Self {
-        self.at = usize::try_from(location).ok().filter(|at| *at > 0).or(self.at);
+        self.at = usize::try_from(location)
+            .ok()
+            .filter(|at| *at > 0)
+            .or(self.at);
         self
     }
 }

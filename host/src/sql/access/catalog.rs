@@ -11,10 +11,10 @@ use crate::capability::Name;
 pub struct Catalog {
     /// The schema that things are made in when none is named.
     pub default_schema: String,
-    relations: HashMap<Name, Option<Relation>>,
+    relations: Ranked<Relation>,
     functions: HashMap<Name, Vec<Routine>>,
     operators: HashMap<Name, Vec<Routine>>,
-    types: HashMap<Name, Option<Type>>,
+    types: Ranked<Type>,
     casts: Option<Vec<UserCast>>,
 }
 
@@ -34,10 +34,12 @@ pub struct Relation {
 pub enum RelationKind {
     /// A table, partitioned, foreign or neither.
     Table,
-    /// A table or anything else of this session alone.
+    /// A table, sequence or index of this session alone.
     Temporary,
     /// A view.
     View,
+    /// A view of this session alone.
+    TemporaryView,
     /// A materialized view.
     MaterializedView,
     /// A sequence.
@@ -127,9 +129,9 @@ impl Catalog {
         self.casts.get_or_insert_default();
     }
 
-    /// Adds the relation that a written name stands for.
-    pub fn add_relation(&mut self, written: Name, relation: Relation) {
-        self.relations.insert(written, Some(relation));
+    /// Adds a relation that a written name may stand for: that of the lowest rank on the search path does.
+    pub fn add_relation(&mut self, written: Name, relation: Relation, rank: i32) {
+        add_ranked(&mut self.relations, written, relation, rank);
     }
 
     /// Adds one of the functions that a written name may stand for.
@@ -142,9 +144,9 @@ impl Catalog {
         self.operators.entry(written).or_default().push(operator);
     }
 
-    /// Adds the type that a written name stands for.
-    pub fn add_type(&mut self, written: Name, found: Type) {
-        self.types.insert(written, Some(found));
+    /// Adds a type that a written name may stand for: that of the lowest rank on the search path does.
+    pub fn add_type(&mut self, written: Name, found: Type, rank: i32) {
+        add_ranked(&mut self.types, written, found, rank);
     }
 
     /// Adds a cast. All of them are told at once.
@@ -157,7 +159,7 @@ impl Catalog {
 
     /// What is known of a relation; `None` when it was not asked for.
     pub fn relation(&self, written: &Name) -> Option<Option<&Relation>> {
-        self.relations.get(written).map(Option::as_ref)
+        ranked(&self.relations, written)
     }
 
     /// The functions of a name; `None` when it was not asked for.
@@ -172,7 +174,7 @@ impl Catalog {
 
     /// What is known of a type; `None` when it was not asked for.
     pub fn r#type(&self, written: &Name) -> Option<Option<&Type>> {
-        self.types.get(written).map(Option::as_ref)
+        ranked(&self.types, written)
     }
 
     /// The casts of others; none when nothing was asked for yet.
@@ -180,8 +182,28 @@ impl Catalog {
         self.casts.as_deref().unwrap_or_default()
     }
 
+    /// Forgets what relations and types there are.
+    pub fn forget_relations(&mut self) {
+        self.relations.clear();
+        self.types.clear();
+    }
+
     /// Whether anything was asked for yet.
     pub fn is_known(&self) -> bool {
         self.casts.is_some()
     }
+}
+
+type Ranked<T> = HashMap<Name, Option<(i32, T)>>;
+
+fn add_ranked<T>(all: &mut Ranked<T>, written: Name, one: T, rank: i32) {
+    let there = all.entry(written).or_insert(None);
+    if there.as_ref().is_none_or(|(before, _)| rank < *before) {
+        *there = Some((rank, one));
+    }
+}
+
+fn ranked<'a, T>(all: &'a Ranked<T>, written: &Name) -> Option<Option<&'a T>> {
+    let found = all.get(written)?;
+    Some(found.as_ref().map(|(_, one)| one))
 }

@@ -95,7 +95,11 @@ impl Changes {
             Some(schema) if *schema == from.name => Name::new(to.name.clone(), name.name.clone()),
             _ => name.clone(),
         };
-        self.made = self.made.iter().map(|(made, name)| (*made, moved(name))).collect();
+        self.made = self
+            .made
+            .iter()
+            .map(|(made, name)| (*made, moved(name)))
+            .collect();
         self.renamed = self
             .renamed
             .iter()

@@ -64,7 +64,9 @@ fn words(text: &'static str) -> impl Iterator<Item = &'static str> {
 }
 
 fn section(title: &str) -> Names {
-    let rest = SYSTEM_RELATIONS.split_once(title).map_or("", |(_, rest)| rest);
+    let rest = SYSTEM_RELATIONS
+        .split_once(title)
+        .map_or("", |(_, rest)| rest);
     let section = rest.split_once("\n[").map_or(rest, |(section, _)| section);
     Names::read(words(section))
 }
@@ -116,7 +118,11 @@ mod tests {
 
     #[test]
     fn no_function_is_both_safe_and_forbidden() {
-        let both: Vec<_> = SAFE.whole.iter().filter(|name| FORBIDDEN.have(name)).collect();
+        let both: Vec<_> = SAFE
+            .whole
+            .iter()
+            .filter(|name| FORBIDDEN.have(name))
+            .collect();
         assert!(both.is_empty(), "{both:?}");
         assert!(SAFE.starts.is_empty());
         assert!(SAFE.whole.len() > 1500);
@@ -139,7 +145,14 @@ mod tests {
         ] {
             assert!(is_forbidden_function(name), "{name}");
         }
-        for name in ["lower", "now", "jsonb_build_object", "count", "gen_random_uuid", "row_number"] {
+        for name in [
+            "lower",
+            "now",
+            "jsonb_build_object",
+            "count",
+            "gen_random_uuid",
+            "row_number",
+        ] {
             assert!(is_safe_function(name), "{name}");
         }
         for name in ["nextval", "pg_stat_get_live_tuples", "lo_get", "nosuch"] {
@@ -150,9 +163,15 @@ mod tests {
     #[test]
     fn metadata_is_open_and_credentials_are_closed() {
         assert_eq!(system_relation("pg_catalog", "pg_class"), Reading::Open);
-        assert_eq!(system_relation("information_schema", "columns"), Reading::Open);
+        assert_eq!(
+            system_relation("information_schema", "columns"),
+            Reading::Open
+        );
         assert_eq!(system_relation("pg_catalog", "pg_stats"), Reading::Granted);
-        assert_eq!(system_relation("pg_catalog", "pg_settings"), Reading::Granted);
+        assert_eq!(
+            system_relation("pg_catalog", "pg_settings"),
+            Reading::Granted
+        );
         assert_eq!(system_relation("pg_catalog", "pg_authid"), Reading::Closed);
         assert_eq!(
             system_relation("information_schema", "user_mapping_options"),

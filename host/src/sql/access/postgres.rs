@@ -63,7 +63,10 @@ impl Parsed {
         if sql.len() > LONGEST {
             return Err(Refusal::new(
                 "a statement that cannot be checked",
-                format!("it has {} bytes, and only {LONGEST} are read; send data as parameters", sql.len()),
+                format!(
+                    "it has {} bytes, and only {LONGEST} are read; send data as parameters",
+                    sql.len()
+                ),
             ));
         }
         if depth(sql) > DEEPEST {
@@ -71,7 +74,10 @@ impl Parsed {
         }
         // The crate takes some shapes of the tree for granted.
         let parsed = std::panic::catch_unwind(|| pg_query::parse(sql, 0)).map_err(|_| {
-            Refusal::new("a statement that cannot be checked", "the parser gave up on it")
+            Refusal::new(
+                "a statement that cannot be checked",
+                "the parser gave up on it",
+            )
         })?;
         let parsed = parsed.map_err(|error| match error {
             pg_query::Error::Parse(message) => Refusal::syntax(message),
@@ -81,7 +87,10 @@ impl Parsed {
         let mut statements = parsed.protobuf.stmts.into_iter();
         let first = statements.next();
         if statements.next().is_some() {
-            return Err(Refusal::new("more than one statement", "send them one by one"));
+            return Err(Refusal::new(
+                "more than one statement",
+                "send them one by one",
+            ));
         }
         let Some(statement) = first else {
             return Ok(None);
@@ -177,7 +186,14 @@ impl<'a> Walker<'a> {
         }
         let uses = std::mem::take(&mut self.uses);
         for used in uses {
-            let TableUse { name, real: _, at, read, freedom, columns } = used;
+            let TableUse {
+                name,
+                real: _,
+                at,
+                read,
+                freedom,
+                columns,
+            } = used;
             if read && freedom == Freedom::Asked {
                 self.found.push(Found {
                     access: Access::new(Action::Select, name).with_columns(columns),
@@ -209,7 +225,11 @@ impl<'a> Walker<'a> {
     }
 
     fn add_columns(&mut self, action: Action, object: Name, columns: Columns, at: i32) {
-        let access = Access { action, object, columns };
+        let access = Access {
+            action,
+            object,
+            columns,
+        };
         self.found.push(Found {
             access,
             at: usize::try_from(at).ok().filter(|at| *at > 0),
@@ -217,8 +237,13 @@ impl<'a> Walker<'a> {
     }
 
     fn change(&mut self, change: Change) {
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Relations);
         self.changes.push(change);
+    }
+
+    /// Notes what the statement may do to the names of the catalog.
+    fn changes(&mut self, definitions: Definitions) {
+        self.definitions = self.definitions.max(definitions);
     }
 
     /// Refuses names of Whimbrel's.
@@ -249,7 +274,9 @@ impl<'a> Walker<'a> {
 
 /// What a node is; a node without one is none.
 fn inner(node: &Node) -> Result<&NodeEnum, Refusal> {
-    node.node.as_ref().ok_or_else(|| unexpected("an empty node"))
+    node.node
+        .as_ref()
+        .ok_or_else(|| unexpected("an empty node"))
 }
 
 fn misplaced(node: &NodeEnum) -> Refusal {

@@ -21,7 +21,10 @@ pub fn shape(sql: &str) -> Option<String> {
         end = token.end();
         let is_plain = match token.kind {
             TokenKind::Literal => token.text.starts_with('\''),
-            TokenKind::Number => token.text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.'),
+            TokenKind::Number => token
+                .text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'.'),
             TokenKind::Word if token.is_word("uescape") => return None,
             _ => false,
         };

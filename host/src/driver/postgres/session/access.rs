@@ -9,7 +9,7 @@ mod verdicts;
 
 use std::sync::Arc;
 
-use futures_util::future::join;
+use futures_util::future::{join, join_all};
 
 use super::PostgresSession;
 use crate::capability::{Grant, Layer};
@@ -34,8 +34,8 @@ pub(super) struct StatementCheck {
     changes: Arc<Changes>,
     /// What the statement under way changes when it succeeds.
     pending: Vec<Change>,
-    /// Whether what is known goes with the statement under way.
-    forgets: Forgets,
+    /// What the statement under way does to the names that are known.
+    definitions: Definitions,
     pin: Pin,
     verdicts: Verdicts,
     savepoints: Vec<(String, Arc<Changes>)>,
@@ -47,13 +47,6 @@ enum Pin {
     #[default]
     Loose,
     Set,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-enum Forgets {
-    #[default]
-    Nothing,
-    Everything,
 }
 
 impl StatementCheck {
@@ -68,8 +61,13 @@ impl StatementCheck {
         if !pending.is_empty() {
             Arc::make_mut(&mut self.changes).apply(&pending);
         }
-        if std::mem::take(&mut self.forgets) == Forgets::Everything {
-            self.forget();
+        match std::mem::take(&mut self.definitions) {
+            Definitions::Kept => {}
+            Definitions::Relations => {
+                Arc::make_mut(&mut self.catalog).forget_relations();
+                self.verdicts.clear();
+            }
+            Definitions::Anything => self.forget(),
         }
     }
 
@@ -81,7 +79,8 @@ impl StatementCheck {
 
     pub(super) fn savepoint(&mut self, name: &str) {
         self.settle();
-        self.savepoints.push((name.to_owned(), self.changes.clone()));
+        self.savepoints
+            .push((name.to_owned(), self.changes.clone()));
     }
 
     pub(super) fn release_savepoint(&mut self, name: &str) {
@@ -93,7 +92,7 @@ impl StatementCheck {
 
     pub(super) fn rollback_to_savepoint(&mut self, name: &str) {
         self.pending.clear();
-        self.forgets = Forgets::Nothing;
+        self.definitions = Definitions::Kept;
         if let Some(at) = self.savepoints.iter().rposition(|(set, _)| set == name) {
             if let Some((_, changes)) = self.savepoints.get(at) {
                 self.changes = changes.clone();
@@ -105,7 +104,7 @@ impl StatementCheck {
 
     /// Whether the statement that was just admitted may be kept as a prepared one, which is not looked at again.
     pub(super) fn may_keep(&self) -> bool {
-        self.forgets == Forgets::Nothing
+        self.definitions == Definitions::Kept
     }
 }
 
@@ -136,10 +135,17 @@ impl PostgresSession {
             pooler::check_alone(sql)?;
         }
         let Some((subject, grant)) = subject(&self.authority) else {
-            return guard::check(sql, crate::driver::Dialect::Postgresql, &self.authority, &self.protected);
+            return guard::check(
+                sql,
+                crate::driver::Dialect::Postgresql,
+                &self.authority,
+                &self.protected,
+            );
         };
         if self.is_adrift() {
-            return Err(pooler::refusal("a statement that is held to a grant, outside of a transaction"));
+            return Err(pooler::refusal(
+                "a statement that is held to a grant, outside of a transaction",
+            ));
         }
         let grant = grant.clone();
         self.access.settle();
@@ -148,9 +154,7 @@ impl PostgresSession {
             None => self.judge(sql, subject, &grant).await?,
         };
         self.access.pending.clone_from(&verdict.changes);
-        if verdict.definitions == Definitions::Changed {
-            self.access.forgets = Forgets::Everything;
-        }
+        self.access.definitions = verdict.definitions;
         Ok(())
     }
 
@@ -171,8 +175,16 @@ impl PostgresSession {
         for found in &reading.accesses {
             grant.check(&found.access, &home)?;
         }
-        let Reading { accesses: _, changes, literals, definitions } = reading;
-        let verdict = Verdict { changes, definitions };
+        let Reading {
+            accesses: _,
+            changes,
+            literals,
+            definitions,
+        } = reading;
+        let verdict = Verdict {
+            changes,
+            definitions,
+        };
         let shape = shape.filter(|_| literals == Literals::Immaterial);
         self.access.verdicts.keep(sql, shape, &verdict);
         Ok(verdict)
@@ -183,9 +195,10 @@ impl PostgresSession {
         let text = sql.to_owned();
         let protected = self.protected.clone();
         let parsed = on_a_thread(move || {
-            guard::protected_name(&text, crate::driver::Dialect::Postgresql, &protected).map_or(Ok(()), |name| {
-                Err(Refusal::new("access", "the name belongs to Whimbrel").of(name))
-            })?;
+            guard::protected_name(&text, crate::driver::Dialect::Postgresql, &protected)
+                .map_or(Ok(()), |name| {
+                    Err(Refusal::new("access", "the name belongs to Whimbrel").of(name))
+                })?;
             Parsed::new(&text)
         })
         .await?
@@ -207,7 +220,10 @@ impl PostgresSession {
             }
         }
         Err(denial(
-            Refusal::new("a statement that cannot be checked", "its names lead to ever more names"),
+            Refusal::new(
+                "a statement that cannot be checked",
+                "its names lead to ever more names",
+            ),
             sql,
         ))
     }
@@ -234,25 +250,40 @@ impl PostgresSession {
 
     /// Asks the server for names, on a search path that stays as it is.
     async fn ask(&mut self, wanted: &Wanted) -> Result<(), DriverError> {
+        let parts = lookup::parts(wanted, &self.access.catalog);
+        self.prepare_own(parts.iter().map(|part| part.sql.as_str()))
+            .await?;
+        let prepared: Vec<_> = parts
+            .iter()
+            .map(|part| self.own_statements.get(&part.sql))
+            .collect();
         let client = self.link.client.clone();
         let pins = self.access.pin == Pin::Loose && self.pins_path();
         self.unsettled = true;
-        let parameters = lookup::parameters(wanted);
         let pin = async {
             match pins {
                 true => client.batch_execute(lookup::PIN).await,
                 false => Ok(()),
             }
         };
-        let rows = self
+        let asked = parts
+            .iter()
+            .zip(&prepared)
+            .map(|(part, prepared)| part.ask(&client, prepared.as_ref()));
+        let answers = self
             .send(async {
-                let (pinned, rows) = join(pin, lookup::ask(&client, &parameters)).await;
-                pinned.and(rows)
+                // Each is sent when it is first polled, in order.
+                let (pinned, answers) = join(pin, join_all(asked)).await;
+                pinned?;
+                answers.into_iter().collect::<Result<Vec<_>, _>>()
             })
             .await?;
         self.access.pin = Pin::Set;
         let catalog = Arc::make_mut(&mut self.access.catalog);
-        lookup::fill(catalog, wanted, &rows)?;
+        catalog.expect(wanted);
+        for row in answers.iter().flatten() {
+            lookup::note(catalog, row)?;
+        }
         if self.access.home.is_none() {
             self.access.home = Some(self.access.catalog.default_schema.clone());
         }
@@ -269,13 +300,19 @@ impl PostgresSession {
 async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, DriverError> {
-    tokio::task::spawn_blocking(work)
-        .await
-        .map_err(|error| denial(Refusal::new("a statement that cannot be checked", error.to_string()), ""))
+    tokio::task::spawn_blocking(work).await.map_err(|error| {
+        denial(
+            Refusal::new("a statement that cannot be checked", error.to_string()),
+            "",
+        )
+    })
 }
 
 fn denial(refusal: Refusal, sql: &str) -> DriverError {
-    let position = refusal.at.and_then(|at| sql.get(..at)).map(|before| before.chars().count() + 1);
+    let position = refusal
+        .at
+        .and_then(|at| sql.get(..at))
+        .map(|before| before.chars().count() + 1);
     match refusal.fault {
         Fault::Syntax => Box::new(DatabaseError {
             sqlstate: Some("42601".to_owned()),

@@ -12,14 +12,24 @@ use crate::sql::access::{Change, Definitions, Made};
 
 impl Walker<'_> {
     pub(super) fn alter_table(&mut self, alter: &AlterTableStmt) -> Walked {
-        let AlterTableStmt { relation, cmds, objtype: _, missing_ok: _ } = alter;
+        let AlterTableStmt {
+            relation,
+            cmds,
+            objtype: _,
+            missing_ok: _,
+        } = alter;
         let written = match alter.objtype() {
             ObjectType::ObjectIndex => Kind::Index,
             ObjectType::ObjectSequence => Kind::Sequence,
             ObjectType::ObjectType => Kind::Type,
-            ObjectType::ObjectTable | ObjectType::ObjectView | ObjectType::ObjectMatview => Kind::Table,
+            ObjectType::ObjectTable | ObjectType::ObjectView | ObjectType::ObjectMatview => {
+                Kind::Table
+            }
             ObjectType::ObjectForeignTable => {
-                return Err(Refusal::new("ALTER FOREIGN TABLE", "it reaches beyond the database"));
+                return Err(Refusal::new(
+                    "ALTER FOREIGN TABLE",
+                    "it reaches beyond the database",
+                ));
             }
             _ => return Err(unexpected("ALTER of such an object")),
         };
@@ -29,11 +39,11 @@ impl Walker<'_> {
             _ => target.altering(written),
         };
         self.ask(action, &target, Columns::All);
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Relations);
         self.each(cmds, |walker, node| match inner(node)? {
-            NodeEnum::AlterTableCmd(command) => {
-                walker.reading(&target, |walker| walker.alter_table_command(command, &target))
-            }
+            NodeEnum::AlterTableCmd(command) => walker.reading(&target, |walker| {
+                walker.alter_table_command(command, &target)
+            }),
             other => Err(misplaced(other)),
         })
     }
@@ -217,7 +227,12 @@ impl Walker<'_> {
     /// Walks what names columns of the table without telling what is in them.
     fn unread(&mut self, walk: impl FnOnce(&mut Self) -> Walked) -> Walked {
         let (at, used) = match self.uses.len().checked_sub(1) {
-            Some(at) => (at, self.uses.get(at).map(|table| (table.read, table.columns.clone()))),
+            Some(at) => (
+                at,
+                self.uses
+                    .get(at)
+                    .map(|table| (table.read, table.columns.clone())),
+            ),
             None => (0, None),
         };
         walk(self)?;
@@ -237,7 +252,12 @@ impl Walker<'_> {
                 self.change(Change::Removed(Made::Relation, child.real.clone()));
             }
         }
-        for action in [Action::Select, Action::Insert, Action::Update, Action::Delete] {
+        for action in [
+            Action::Select,
+            Action::Insert,
+            Action::Update,
+            Action::Delete,
+        ] {
             self.ask(action, child, Columns::All);
         }
     }

@@ -11,7 +11,9 @@ impl Walker<'_> {
     /// A call of whatever a written name may stand for.
     pub(super) fn call(&mut self, written: &Name, at: i32) -> Walked {
         self.own(&written.name, at)?;
-        if written.name.starts_with("dblink") || (of_server(written) && known::is_forbidden_function(&written.name)) {
+        if written.name.starts_with("dblink")
+            || (of_server(written) && known::is_forbidden_function(&written.name))
+        {
             return Err(Refusal::new(
                 format!("{}()", written.name),
                 "no grant allows it: it runs texts, waits, or reaches beyond the transaction",
@@ -81,7 +83,7 @@ impl Walker<'_> {
                 let original = self.context.changes.original_in_schema(made, &routine.name);
                 if self.context.changes.has_made(made, &routine.name) {
                     self.calls += 1;
-                    self.definitions = Definitions::Changed;
+                    self.changes(Definitions::Anything);
                 } else {
                     self.call_of(original, at);
                 }
@@ -92,7 +94,7 @@ impl Walker<'_> {
     /// What is called may do anything, even to the names of the catalog.
     pub(super) fn call_of(&mut self, function: Name, at: i32) {
         self.calls += 1;
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         self.add(Action::Call, function, at);
     }
 

@@ -30,7 +30,13 @@ impl Walker<'_> {
         let mut names = Vec::new();
         self.each(parameters, |walker, node| match inner(node)? {
             NodeEnum::FunctionParameter(parameter) => {
-                let FunctionParameter { name, arg_type, mode: _, defexpr, location: _ } = &**parameter;
+                let FunctionParameter {
+                    name,
+                    arg_type,
+                    mode: _,
+                    defexpr,
+                    location: _,
+                } = &**parameter;
                 names.push(name.clone());
                 walker.type_name(arg_type.as_ref())?;
                 walker.maybe(defexpr.as_deref())
@@ -50,9 +56,9 @@ impl Walker<'_> {
 
     fn is_there_as_function(&mut self, name: &Name) -> bool {
         match self.context.catalog.functions(name) {
-            Some(functions) => {
-                functions.iter().any(|function| function.origin != Origin::Server)
-            }
+            Some(functions) => functions
+                .iter()
+                .any(|function| function.origin != Origin::Server),
             None => {
                 self.wanted.functions.insert(name.clone());
                 true
@@ -76,7 +82,14 @@ impl Walker<'_> {
     fn function_options(&mut self, options: &[Node]) -> Walked {
         self.each(options, |walker, node| match inner(node)? {
             NodeEnum::DefElem(option) => {
-                let DefElem { defnamespace: _, defname, arg, defaction: _, arg_location: _, location } = &**option;
+                let DefElem {
+                    defnamespace: _,
+                    defname,
+                    arg,
+                    defaction: _,
+                    arg_location: _,
+                    location,
+                } = &**option;
                 match defname.as_str() {
                     "as" => match inner(given(arg.as_deref())?)? {
                         NodeEnum::List(list) => walker.each(&list.items, |walker, text| {
@@ -100,7 +113,10 @@ impl Walker<'_> {
                     },
                     "security" | "support" => match inner(given(arg.as_deref())?)? {
                         NodeEnum::Boolean(_) => Ok(()),
-                        _ => Err(Refusal::new("SUPPORT", "only the server's own functions have one")),
+                        _ => Err(Refusal::new(
+                            "SUPPORT",
+                            "only the server's own functions have one",
+                        )),
                     },
                     // ALTER FUNCTION … SET, and what a function sets for itself.
                     "set" => match inner(given(arg.as_deref())?)? {
@@ -110,7 +126,10 @@ impl Walker<'_> {
                         {
                             Ok(())
                         }
-                        _ => Err(Refusal::new("SET of a function", "it would run in another's name")),
+                        _ => Err(Refusal::new(
+                            "SET of a function",
+                            "it would run in another's name",
+                        )),
                     },
                     "volatility" | "strict" | "leakproof" | "cost" | "rows" | "parallel"
                     | "window" => Ok(()),
@@ -122,7 +141,11 @@ impl Walker<'_> {
     }
 
     pub(super) fn alter_function(&mut self, alter: &AlterFunctionStmt) -> Walked {
-        let AlterFunctionStmt { objtype: _, func, actions } = alter;
+        let AlterFunctionStmt {
+            objtype: _,
+            func,
+            actions,
+        } = alter;
         let name = dotted(&given(func.as_ref())?.objname)?;
         self.ask_for_code(Code::Function, &name)?;
         self.function_options(actions)
@@ -131,16 +154,23 @@ impl Walker<'_> {
     /// Asks for the right to change a function or operator; tells its name as the database has it.
     pub(super) fn ask_for_code(&mut self, code: Code, written: &Name) -> Result<Name, Refusal> {
         self.own(&written.name, -1)?;
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         let real = match code {
             Code::Function => self.function_there(written),
             _ => self.whole(written),
         };
-        if real.schema.as_deref().is_some_and(super::names::is_system_schema) {
+        if real
+            .schema
+            .as_deref()
+            .is_some_and(super::names::is_system_schema)
+        {
             return Err(Refusal::new("change", "it belongs to the server").of(real.to_string()));
         }
         if !self.context.changes.has_made(Made::Function, &real) {
-            let original = self.context.changes.original_in_schema(Made::Function, &real);
+            let original = self
+                .context
+                .changes
+                .original_in_schema(Made::Function, &real);
             self.add(Action::Code(code), original, -1);
         }
         Ok(real)
@@ -150,7 +180,11 @@ impl Walker<'_> {
     pub(super) fn function_named(&mut self, written: &Name) -> Result<Name, Refusal> {
         self.own(&written.name, -1)?;
         let name = self.function_there(written);
-        if name.schema.as_deref().is_some_and(super::names::is_system_schema) {
+        if name
+            .schema
+            .as_deref()
+            .is_some_and(super::names::is_system_schema)
+        {
             return Err(Refusal::new("change", "it belongs to the server").of(name.to_string()));
         }
         Ok(name)
@@ -191,7 +225,7 @@ impl Walker<'_> {
         self.own(trigname, -1)?;
         let target = self.target_to_change(given(relation.as_ref())?)?;
         self.code_on(Code::Trigger, &target);
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         if let Some(other) = constrrel {
             let other = self.target_to_change(other)?;
             self.ask(Action::Select, &other, Self::no_columns());
@@ -214,8 +248,15 @@ impl Walker<'_> {
             "tsvector_update_trigger_column",
         ];
         let is_known = OWN_TRIGGERS.contains(&function.name.as_str())
-            && function.schema.as_deref().is_none_or(|schema| schema == "pg_catalog");
-        if is_known { Ok(()) } else { self.call(function, -1) }
+            && function
+                .schema
+                .as_deref()
+                .is_none_or(|schema| schema == "pg_catalog");
+        if is_known {
+            Ok(())
+        } else {
+            self.call(function, -1)
+        }
     }
 
     pub(super) fn create_rule(&mut self, rule: &RuleStmt) -> Walked {
@@ -230,16 +271,17 @@ impl Walker<'_> {
         } = rule;
         let target = self.target_to_change(given(relation.as_ref())?)?;
         self.code_on(Code::Rule, &target);
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         let columns = target.columns.clone().unwrap_or_default();
         self.beside(&Name::bare("new"), columns.clone(), |walker| {
             let old = Self::made_item(Some("old".to_owned()), Some(columns), 0..0);
             walker.level().items.push(old);
             walker.maybe(where_clause.as_deref())?;
             walker.each(actions, |walker, action| match inner(action)? {
-                NodeEnum::NotifyStmt(_) => {
-                    Err(Refusal::new("NOTIFY", "a component may not talk to other sessions"))
-                }
+                NodeEnum::NotifyStmt(_) => Err(Refusal::new(
+                    "NOTIFY",
+                    "a component may not talk to other sessions",
+                )),
                 NodeEnum::SelectStmt(select) => walker.select(select).map(drop),
                 writing => walker.writing(writing).map(drop),
             })
@@ -260,7 +302,13 @@ impl Walker<'_> {
     }
 
     pub(super) fn alter_policy(&mut self, alter: &AlterPolicyStmt) -> Walked {
-        let AlterPolicyStmt { policy_name: _, table, roles: _, qual, with_check } = alter;
+        let AlterPolicyStmt {
+            policy_name: _,
+            table,
+            roles: _,
+            qual,
+            with_check,
+        } = alter;
         self.policy(given(table.as_ref())?, [qual, with_check])
     }
 
@@ -271,7 +319,7 @@ impl Walker<'_> {
     ) -> Walked {
         let target = self.target_to_change(table)?;
         self.code_on(Code::Policy, &target);
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         let columns = target.columns.clone().unwrap_or_default();
         let name = target.real.clone();
         self.beside(&name, columns, |walker| {
@@ -282,7 +330,14 @@ impl Walker<'_> {
     }
 
     pub(super) fn create_view(&mut self, create: &ViewStmt) -> Walked {
-        let ViewStmt { view, aliases: _, query, replace, options, with_check_option: _ } = create;
+        let ViewStmt {
+            view,
+            aliases: _,
+            query,
+            replace,
+            options,
+            with_check_option: _,
+        } = create;
         let range = given(view.as_ref())?;
         // What the view shows needs the right to see it.
         let outside = std::mem::replace(&mut self.levels, vec![Level::default()]);
@@ -290,7 +345,7 @@ impl Walker<'_> {
         self.levels = outside;
         walked?;
         self.plain_options(options)?;
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         if Self::is_temporary(range) {
             return self.own(&range.relname, range.location);
         }
@@ -301,13 +356,19 @@ impl Walker<'_> {
     }
 
     pub(super) fn create_cast(&mut self, create: &CreateCastStmt) -> Walked {
-        let CreateCastStmt { sourcetype, targettype, func, context: _, inout: _ } = create;
+        let CreateCastStmt {
+            sourcetype,
+            targettype,
+            func,
+            context: _,
+            inout: _,
+        } = create;
         let source = given(sourcetype.as_ref())?;
         self.type_name(Some(source))?;
         self.type_given(targettype.as_ref())?;
         let name = self.whole(&dotted(&source.names)?);
         self.add(Action::Code(Code::Cast), name, -1);
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         match func {
             Some(function) => self.called_later(&dotted(&function.objname)?),
             None => Ok(()),
@@ -319,11 +380,19 @@ impl Walker<'_> {
     }
 
     pub(super) fn create_extension(&mut self, create: &CreateExtensionStmt) -> Walked {
-        let CreateExtensionStmt { extname, if_not_exists: _, options } = create;
+        let CreateExtensionStmt {
+            extname,
+            if_not_exists: _,
+            options,
+        } = create;
         self.add(Action::Extension, Name::bare(extname.clone()), -1);
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         self.each(options, |_, node| match inner(node)? {
-            NodeEnum::DefElem(option) if ["schema", "new_version"].contains(&option.defname.as_str()) => Ok(()),
+            NodeEnum::DefElem(option)
+                if ["schema", "new_version"].contains(&option.defname.as_str()) =>
+            {
+                Ok(())
+            }
             NodeEnum::DefElem(_) => Err(Refusal::new(
                 "CREATE EXTENSION … CASCADE",
                 "each extension is asked for by its name",

@@ -24,7 +24,9 @@ pub(super) fn outputs(targets: &[Node], items: &[Item]) -> Option<Vec<String>> {
                 }
             }
             Some(Star::Of(alias)) => {
-                let item = items.iter().find(|item| item.alias.as_deref() == Some(alias))?;
+                let item = items
+                    .iter()
+                    .find(|item| item.alias.as_deref() == Some(alias))?;
                 names.extend(item.columns()?);
             }
             Some(Star::Unknown) => return None,
@@ -95,7 +97,9 @@ fn figured(value: &NodeEnum) -> Option<Figured> {
         NodeEnum::CoalesceExpr(_) => name("coalesce"),
         NodeEnum::AArrayExpr(_) => name("array"),
         NodeEnum::RowExpr(_) => name("row"),
-        NodeEnum::AExpr(expression) if expression.kind() == AExprKind::AexprNullif => name("nullif"),
+        NodeEnum::AExpr(expression) if expression.kind() == AExprKind::AexprNullif => {
+            name("nullif")
+        }
         NodeEnum::AConst(_)
         | NodeEnum::AExpr(_)
         | NodeEnum::BoolExpr(_)

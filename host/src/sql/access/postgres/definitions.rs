@@ -53,12 +53,13 @@ impl Walker<'_> {
         let before = self.calls;
         let table = target.real.clone();
         self.beside(&table, columns, |walker| {
-            walker.each(index_params.iter().chain(index_including_params), |walker, node| {
-                match inner(node)? {
+            walker.each(
+                index_params.iter().chain(index_including_params),
+                |walker, node| match inner(node)? {
                     NodeEnum::IndexElem(element) => walker.index_part(element),
                     other => Err(misplaced(other)),
-                }
-            })?;
+                },
+            )?;
             walker.maybe(where_clause.as_deref())
         })?;
         if self.calls > before {
@@ -66,18 +67,27 @@ impl Walker<'_> {
         }
         if !idxname.is_empty() && target.kind.is_some() {
             let schema = target.real.schema.clone();
-            let name = Name { schema, name: idxname.clone() };
+            let name = Name {
+                schema,
+                name: idxname.clone(),
+            };
             self.made(Made::Relation, name, *if_not_exists);
         }
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Relations);
         Ok(())
     }
 
     pub(super) fn create_sequence(&mut self, create: &CreateSeqStmt) -> Walked {
-        let CreateSeqStmt { sequence, options, owner_id: _, for_identity: _, if_not_exists } = create;
+        let CreateSeqStmt {
+            sequence,
+            options,
+            owner_id: _,
+            for_identity: _,
+            if_not_exists,
+        } = create;
         let range = given(sequence.as_ref())?;
         self.sequence_options(options)?;
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Relations);
         if Self::is_temporary(range) {
             return self.own(&range.relname, range.location);
         }
@@ -88,7 +98,12 @@ impl Walker<'_> {
     }
 
     pub(super) fn alter_sequence(&mut self, alter: &AlterSeqStmt) -> Walked {
-        let AlterSeqStmt { sequence, options, for_identity: _, missing_ok: _ } = alter;
+        let AlterSeqStmt {
+            sequence,
+            options,
+            for_identity: _,
+            missing_ok: _,
+        } = alter;
         let target = self.target_to_change(given(sequence.as_ref())?)?;
         self.ask_to_alter(&target, Kind::Sequence);
         self.sequence_options(options)
@@ -98,11 +113,16 @@ impl Walker<'_> {
     pub(super) fn sequence_options(&mut self, options: &[Node]) -> Walked {
         self.each(options, |walker, node| match inner(node)? {
             NodeEnum::DefElem(option) => {
-                let DefElem { defnamespace: _, defname, arg, defaction: _, arg_location: _, location } = &**option;
+                let DefElem {
+                    defnamespace: _,
+                    defname,
+                    arg,
+                    defaction: _,
+                    arg_location: _,
+                    location,
+                } = &**option;
                 match (defname.as_str(), arg) {
-                    ("owned_by" | "sequence_name", Some(arg)) => {
-                        walker.owned_by(arg, *location)
-                    }
+                    ("owned_by" | "sequence_name", Some(arg)) => walker.owned_by(arg, *location),
                     ("as", Some(arg)) => match inner(arg)? {
                         NodeEnum::TypeName(name) => walker.type_name(Some(name)),
                         other => Err(misplaced(other)),
@@ -132,16 +152,30 @@ impl Walker<'_> {
     }
 
     pub(super) fn create_schema(&mut self, create: &CreateSchemaStmt) -> Walked {
-        let CreateSchemaStmt { schemaname, authrole, schema_elts, if_not_exists } = create;
+        let CreateSchemaStmt {
+            schemaname,
+            authrole,
+            schema_elts,
+            if_not_exists,
+        } = create;
         if authrole.is_some() {
-            return Err(Refusal::new("CREATE SCHEMA … AUTHORIZATION", "name the schema, and leave its owner"));
+            return Err(Refusal::new(
+                "CREATE SCHEMA … AUTHORIZATION",
+                "name the schema, and leave its owner",
+            ));
         }
         if !schema_elts.is_empty() {
-            return Err(Refusal::new("CREATE SCHEMA with what is in it", "send the statements one by one"));
+            return Err(Refusal::new(
+                "CREATE SCHEMA with what is in it",
+                "send the statements one by one",
+            ));
         }
         self.own(schemaname, -1)?;
         if is_system_schema(schemaname) {
-            return Err(Refusal::new("CREATE SCHEMA", "the name belongs to the server").of(schemaname.clone()));
+            return Err(
+                Refusal::new("CREATE SCHEMA", "the name belongs to the server")
+                    .of(schemaname.clone()),
+            );
         }
         let name = Name::bare(schemaname.clone());
         self.add(Action::Create(Kind::Schema), name.clone(), -1);
@@ -157,7 +191,10 @@ impl Walker<'_> {
     }
 
     pub(super) fn create_composite(&mut self, create: &CompositeTypeStmt) -> Walked {
-        let CompositeTypeStmt { typevar, coldeflist } = create;
+        let CompositeTypeStmt {
+            typevar,
+            coldeflist,
+        } = create;
         let range = given(typevar.as_ref())?;
         let name = self.new_type(&written(range), range.location)?;
         self.each(coldeflist, |walker, node| match inner(node)? {
@@ -181,21 +218,30 @@ impl Walker<'_> {
         self.each(params, |_, node| match inner(node)? {
             NodeEnum::DefElem(option) => match option.defname.as_str() {
                 "subtype" | "collation" | "multirange_type_name" | "subtype_opclass" => Ok(()),
-                _ => Err(Refusal::new("CREATE TYPE … AS RANGE", SUPPORT).of(option.defname.clone())),
+                _ => {
+                    Err(Refusal::new("CREATE TYPE … AS RANGE", SUPPORT).of(option.defname.clone()))
+                }
             },
             other => Err(misplaced(other)),
         })
     }
 
     pub(super) fn create_domain(&mut self, create: &CreateDomainStmt) -> Walked {
-        let CreateDomainStmt { domainname, type_name, coll_clause, constraints } = create;
+        let CreateDomainStmt {
+            domainname,
+            type_name,
+            coll_clause,
+            constraints,
+        } = create;
         let name = self.new_type(&dotted(domainname)?, -1)?;
         self.type_given(type_name.as_ref())?;
         if let Some(collate) = coll_clause {
             self.collation(&collate.collname)?;
         }
         self.beside(&name, vec!["value".to_owned()], |walker| {
-            walker.each(constraints, |walker, node| walker.constraint_of(node, &name))
+            walker.each(constraints, |walker, node| {
+                walker.constraint_of(node, &name)
+            })
         })
     }
 
@@ -207,7 +253,14 @@ impl Walker<'_> {
     }
 
     pub(super) fn alter_domain(&mut self, alter: &AlterDomainStmt) -> Walked {
-        let AlterDomainStmt { subtype, type_name, name: _, def, behavior: _, missing_ok: _ } = alter;
+        let AlterDomainStmt {
+            subtype,
+            type_name,
+            name: _,
+            def,
+            behavior: _,
+            missing_ok: _,
+        } = alter;
         if alter.behavior() == pg_query::protobuf::DropBehavior::DropCascade {
             return Err(super::drops::cascade());
         }
@@ -216,9 +269,11 @@ impl Walker<'_> {
             return Ok(());
         };
         let name = self.whole(&dotted(type_name)?);
-        self.beside(&name, vec!["value".to_owned()], |walker| match subtype.as_str() {
-            "C" => walker.constraint_of(def, &name),
-            _ => walker.kept(def, &name),
+        self.beside(&name, vec!["value".to_owned()], |walker| {
+            match subtype.as_str() {
+                "C" => walker.constraint_of(def, &name),
+                _ => walker.kept(def, &name),
+            }
         })
     }
 
@@ -255,14 +310,15 @@ impl Walker<'_> {
             self.ask_to_make(Kind::Statistics, &name, -1);
             self.made(Made::Other, name, *if_not_exists);
         }
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Relations);
         Ok(())
     }
 
     /// Asks for the right to alter something that is no relation.
     pub(super) fn alter_other(&mut self, kind: Kind, name: &[Node]) -> Walked {
         let written = dotted(name)?;
-        self.ask_for_other(Action::Alter(kind), kind, &written, -1).map(drop)
+        self.ask_for_other(Action::Alter(kind), kind, &written, -1)
+            .map(drop)
     }
 
     /// Asks for a right on something that is no relation; tells its name as the database has it.
@@ -274,7 +330,10 @@ impl Walker<'_> {
         at: i32,
     ) -> Result<Name, Refusal> {
         self.own(&written.name, at)?;
-        self.definitions = Definitions::Changed;
+        self.changes(match kind {
+            Kind::Schema => Definitions::Anything,
+            _ => Definitions::Relations,
+        });
         let made = made_as(kind);
         let real = match kind {
             Kind::Schema => Name::bare(written.name.clone()),
@@ -292,7 +351,9 @@ impl Walker<'_> {
         if real.schema.as_deref().is_some_and(is_system_schema)
             || (kind == Kind::Schema && is_system_schema(&real.name))
         {
-            return Err(Refusal::new("change", "it belongs to the server").of(real.to_string()).at(at));
+            return Err(Refusal::new("change", "it belongs to the server")
+                .of(real.to_string())
+                .at(at));
         }
         if !self.context.changes.has_made(made, &real) {
             let original = self.context.changes.original_in_schema(made, &real);
@@ -312,7 +373,7 @@ impl Walker<'_> {
             replace: _,
         } = define;
         let name = self.new_name(&dotted(defnames)?, -1)?;
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         let kind = match define.kind() {
             ObjectType::ObjectAggregate => {
                 self.add(Action::Code(Code::Function), name.clone(), -1);
@@ -324,10 +385,15 @@ impl Walker<'_> {
                 return Ok(());
             }
             ObjectType::ObjectType => {
-                return Err(Refusal::new("CREATE TYPE of one's own form", SUPPORT).of(name.to_string()));
+                return Err(
+                    Refusal::new("CREATE TYPE of one's own form", SUPPORT).of(name.to_string())
+                );
             }
             ObjectType::ObjectTsparser | ObjectType::ObjectTstemplate => {
-                return Err(Refusal::new("CREATE TEXT SEARCH PARSER or TEMPLATE", SUPPORT).of(name.to_string()));
+                return Err(
+                    Refusal::new("CREATE TEXT SEARCH PARSER or TEMPLATE", SUPPORT)
+                        .of(name.to_string()),
+                );
             }
             ObjectType::ObjectTsdictionary | ObjectType::ObjectTsconfiguration => Kind::TextSearch,
             ObjectType::ObjectCollation => Kind::Collation,

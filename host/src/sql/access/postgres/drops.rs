@@ -19,8 +19,14 @@ pub(super) fn cascade() -> Refusal {
 
 impl Walker<'_> {
     pub(super) fn drop(&mut self, drop: &DropStmt) -> Walked {
-        let DropStmt { objects, remove_type: _, behavior: _, missing_ok: _, concurrent: _ } = drop;
-        self.definitions = Definitions::Changed;
+        let DropStmt {
+            objects,
+            remove_type: _,
+            behavior: _,
+            missing_ok: _,
+            concurrent: _,
+        } = drop;
+        self.changes(Definitions::Relations);
         let mut freedom = Freedom::Free;
         for object in objects {
             if self.drop_one(drop.remove_type(), object)? == Freedom::Asked {
@@ -28,7 +34,8 @@ impl Walker<'_> {
             }
         }
         // What hangs on what this call has made is of this call, or was hung there by it.
-        if drop.behavior() == DropBehavior::DropCascade && freedom == Freedom::Asked {
+        let is_known = self.wanted.is_empty();
+        if drop.behavior() == DropBehavior::DropCascade && freedom == Freedom::Asked && is_known {
             return Err(cascade());
         }
         Ok(())
@@ -82,13 +89,18 @@ impl Walker<'_> {
                 };
                 let source = source.ok_or_else(|| unexpected("a cast of nothing"))?;
                 self.add(Action::Code(Code::Cast), self.whole(&source), -1);
+                self.changes(Definitions::Anything);
                 Ok(Freedom::Asked)
             }
             Of::ObjectExtension => {
+                self.changes(Definitions::Anything);
                 self.add(Action::Extension, dotted_node(object)?, -1);
                 Ok(Freedom::Asked)
             }
-            _ => Err(Refusal::new("DROP", "a component may only drop what it could make")),
+            _ => Err(Refusal::new(
+                "DROP",
+                "a component may only drop what it could make",
+            )),
         }
     }
 
@@ -116,7 +128,10 @@ impl Walker<'_> {
         let NodeEnum::List(list) = inner(object)? else {
             return Err(unexpected("such a name"));
         };
-        let (own, table) = list.items.split_last().ok_or_else(|| unexpected("no name"))?;
+        let (own, table) = list
+            .items
+            .split_last()
+            .ok_or_else(|| unexpected("no name"))?;
         super::text(own)?;
         parts(table)?;
         let target = self.target(&dotted(table)?, -1)?;

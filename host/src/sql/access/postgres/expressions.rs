@@ -25,32 +25,61 @@ impl Walker<'_> {
             NodeEnum::FuncCall(call) => self.function_call(call),
             NodeEnum::AExpr(expression) => self.operation(expression),
             NodeEnum::BoolExpr(expression) => {
-                let BoolExpr { xpr: _, boolop: _, args, location: _ } = &**expression;
+                let BoolExpr {
+                    xpr: _,
+                    boolop: _,
+                    args,
+                    location: _,
+                } = &**expression;
                 self.each(args, Self::expression)
             }
             NodeEnum::SubLink(link) => self.sublink(link),
             NodeEnum::TypeCast(cast) => {
-                let TypeCast { arg, type_name, location: _ } = &**cast;
+                let TypeCast {
+                    arg,
+                    type_name,
+                    location: _,
+                } = &**cast;
                 self.maybe(arg.as_deref())?;
                 self.cast_to(given(type_name.as_ref())?)
             }
             NodeEnum::CollateClause(collate) => {
-                let CollateClause { arg, collname, location: _ } = &**collate;
+                let CollateClause {
+                    arg,
+                    collname,
+                    location: _,
+                } = &**collate;
                 self.collation(collname)?;
                 self.maybe(arg.as_deref())
             }
             NodeEnum::NullTest(test) => {
-                let NullTest { xpr: _, arg, nulltesttype: _, argisrow: _, location: _ } = &**test;
+                let NullTest {
+                    xpr: _,
+                    arg,
+                    nulltesttype: _,
+                    argisrow: _,
+                    location: _,
+                } = &**test;
                 self.maybe(arg.as_deref())
             }
             NodeEnum::BooleanTest(test) => {
-                let BooleanTest { xpr: _, arg, booltesttype: _, location: _ } = &**test;
+                let BooleanTest {
+                    xpr: _,
+                    arg,
+                    booltesttype: _,
+                    location: _,
+                } = &**test;
                 self.maybe(arg.as_deref())
             }
             NodeEnum::CaseExpr(case) => self.case(case),
             NodeEnum::CoalesceExpr(coalesce) => {
-                let CoalesceExpr { xpr: _, coalescetype: _, coalescecollid: _, args, location: _ } =
-                    &**coalesce;
+                let CoalesceExpr {
+                    xpr: _,
+                    coalescetype: _,
+                    coalescecollid: _,
+                    args,
+                    location: _,
+                } = &**coalesce;
                 self.each(args, Self::expression)
             }
             NodeEnum::MinMaxExpr(expression) => {
@@ -66,12 +95,23 @@ impl Walker<'_> {
                 self.each(args, Self::expression)
             }
             NodeEnum::RowExpr(row) => {
-                let RowExpr { xpr: _, args, row_typeid: _, row_format: _, colnames: _, location: _ } =
-                    &**row;
+                let RowExpr {
+                    xpr: _,
+                    args,
+                    row_typeid: _,
+                    row_format: _,
+                    colnames: _,
+                    location: _,
+                } = &**row;
                 self.each(args, Self::expression)
             }
             NodeEnum::AArrayExpr(array) => {
-                let AArrayExpr { elements, list_start: _, list_end: _, location: _ } = array;
+                let AArrayExpr {
+                    elements,
+                    list_start: _,
+                    list_end: _,
+                    location: _,
+                } = array;
                 self.each(elements, Self::expression)
             }
             NodeEnum::AIndirection(access) => {
@@ -80,19 +120,39 @@ impl Walker<'_> {
                 self.indirection(indirection)
             }
             NodeEnum::NamedArgExpr(argument) => {
-                let NamedArgExpr { xpr: _, arg, name: _, argnumber: _, location: _ } = &**argument;
+                let NamedArgExpr {
+                    xpr: _,
+                    arg,
+                    name: _,
+                    argnumber: _,
+                    location: _,
+                } = &**argument;
                 self.maybe(arg.as_deref())
             }
             NodeEnum::MultiAssignRef(reference) => {
-                let MultiAssignRef { source, colno: _, ncolumns: _ } = &**reference;
+                let MultiAssignRef {
+                    source,
+                    colno: _,
+                    ncolumns: _,
+                } = &**reference;
                 self.maybe(source.as_deref())
             }
             NodeEnum::GroupingFunc(grouping) => {
-                let GroupingFunc { xpr: _, args, refs: _, agglevelsup: _, location: _ } = &**grouping;
+                let GroupingFunc {
+                    xpr: _,
+                    args,
+                    refs: _,
+                    agglevelsup: _,
+                    location: _,
+                } = &**grouping;
                 self.each(args, Self::expression)
             }
             NodeEnum::GroupingSet(set) => {
-                let GroupingSet { kind: _, content, location: _ } = set;
+                let GroupingSet {
+                    kind: _,
+                    content,
+                    location: _,
+                } = set;
                 self.each(content, Self::expression)
             }
             // Rows of VALUES, the right side of IN, and the sets of columns in GROUP BY.
@@ -115,7 +175,13 @@ impl Walker<'_> {
                 self.each(args, Self::expression)
             }
             NodeEnum::XmlSerialize(xml) => {
-                let XmlSerialize { xmloption: _, expr, type_name, indent: _, location: _ } = &**xml;
+                let XmlSerialize {
+                    xmloption: _,
+                    expr,
+                    type_name,
+                    indent: _,
+                    location: _,
+                } = &**xml;
                 self.maybe(expr.as_deref())?;
                 self.type_name(type_name.as_ref())
             }
@@ -140,14 +206,27 @@ impl Walker<'_> {
     }
 
     fn case(&mut self, case: &CaseExpr) -> Walked {
-        let CaseExpr { xpr: _, casetype: _, casecollid: _, arg, args, defresult, location: _ } = case;
+        let CaseExpr {
+            xpr: _,
+            casetype: _,
+            casecollid: _,
+            arg,
+            args,
+            defresult,
+            location: _,
+        } = case;
         if arg.is_some() {
             self.operator_named("=", case.location);
         }
         self.maybe(arg.as_deref())?;
         self.each(args, |walker, node| match inner(node)? {
             NodeEnum::CaseWhen(when) => {
-                let CaseWhen { xpr: _, expr, result, location: _ } = &**when;
+                let CaseWhen {
+                    xpr: _,
+                    expr,
+                    result,
+                    location: _,
+                } = &**when;
                 walker.maybe(expr.as_deref())?;
                 walker.maybe(result.as_deref())
             }
@@ -213,7 +292,11 @@ impl Walker<'_> {
     pub(super) fn indirection(&mut self, parts: &[Node]) -> Walked {
         self.each(parts, |walker, part| match inner(part)? {
             NodeEnum::AIndices(indices) => {
-                let AIndices { is_slice: _, lidx, uidx } = &**indices;
+                let AIndices {
+                    is_slice: _,
+                    lidx,
+                    uidx,
+                } = &**indices;
                 walker.maybe(lidx.as_deref())?;
                 walker.maybe(uidx.as_deref())
             }
@@ -227,7 +310,9 @@ impl Walker<'_> {
     /// Finds out whose column a name is, as the server does.
     fn column(&mut self, column: &ColumnRef) -> Walked {
         let ColumnRef { fields, location } = column;
-        let (last, front) = fields.split_last().ok_or_else(|| unexpected("a name of no parts"))?;
+        let (last, front) = fields
+            .split_last()
+            .ok_or_else(|| unexpected("a name of no parts"))?;
         let front: Vec<&str> = front.iter().map(text).collect::<Result<_, _>>()?;
         let name = match inner(last)? {
             NodeEnum::String(name) => name.sval.as_str(),
@@ -243,7 +328,11 @@ impl Walker<'_> {
                 Ok(())
             }
             [.., table] => {
-                let schema = front.len().checked_sub(2).and_then(|at| front.get(at)).copied();
+                let schema = front
+                    .len()
+                    .checked_sub(2)
+                    .and_then(|at| front.get(at))
+                    .copied();
                 self.qualified_column(schema, table, name, *location)
             }
         }
@@ -257,7 +346,11 @@ impl Walker<'_> {
                 }
             }
             [.., table] => {
-                let schema = front.len().checked_sub(2).and_then(|at| front.get(at)).copied();
+                let schema = front
+                    .len()
+                    .checked_sub(2)
+                    .and_then(|at| front.get(at))
+                    .copied();
                 for item in self.items_named(schema, table) {
                     self.read_all(&item);
                 }
@@ -274,8 +367,10 @@ impl Walker<'_> {
     fn bare_column(&mut self, name: &str) {
         for at in (0..self.levels.len()).rev() {
             let visible = self.visible(at);
-            let certain: Vec<&Item> =
-                visible.iter().filter(|item| item.has(name) == Has::Yes).collect();
+            let certain: Vec<&Item> = visible
+                .iter()
+                .filter(|item| item.has(name) == Has::Yes)
+                .collect();
             for item in &certain {
                 self.read_column(item, name);
             }

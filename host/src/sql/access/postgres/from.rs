@@ -42,7 +42,13 @@ impl Walker<'_> {
                 Ok(vec![Self::made_item(alias, None, start..self.uses.len())])
             }
             NodeEnum::RangeTableSample(sample) => {
-                let RangeTableSample { relation, method, args, repeatable, location } = &**sample;
+                let RangeTableSample {
+                    relation,
+                    method,
+                    args,
+                    repeatable,
+                    location,
+                } = &**sample;
                 let items = self.from_item(given(relation.as_deref())?)?;
                 self.call(&dotted(method)?, *location)?;
                 self.each(args, Self::expression)?;
@@ -73,7 +79,9 @@ impl Walker<'_> {
         {
             let columns = table.columns.clone();
             let here = self.uses.len();
-            let name = alias.map_or(&range.relname, |alias| &alias.aliasname).clone();
+            let name = alias
+                .map_or(&range.relname, |alias| &alias.aliasname)
+                .clone();
             let columns = rename(columns, &renamed(alias)?);
             return Ok(Self::made_item(Some(name), columns, here..here));
         }
@@ -108,7 +116,11 @@ impl Walker<'_> {
             columns: Columns::Some(std::collections::BTreeSet::new()),
         });
         Ok(Item {
-            alias: Some(alias.map_or(&range.relname, |alias| &alias.aliasname).clone()),
+            alias: Some(
+                alias
+                    .map_or(&range.relname, |alias| &alias.aliasname)
+                    .clone(),
+            ),
             schema: alias.is_none().then(|| written(range).schema).flatten(),
             source: Source::Table {
                 used: self.uses.len() - 1,
@@ -119,7 +131,11 @@ impl Walker<'_> {
     }
 
     fn from_subselect(&mut self, subselect: &RangeSubselect) -> Result<Item, Refusal> {
-        let RangeSubselect { lateral, subquery, alias } = subselect;
+        let RangeSubselect {
+            lateral,
+            subquery,
+            alias,
+        } = subselect;
         let query = given(subquery.as_deref())?;
         let (columns, below) = self.laterally(*lateral, |walker| walker.subquery(query))?;
         let columns = rename(columns, &renamed(alias.as_ref())?);
@@ -226,10 +242,12 @@ impl Walker<'_> {
         } = join;
         let left = self.from_item(given(larg.as_deref())?)?;
         let visible = self.level().items.len();
-        self.level().items.extend(left.iter().cloned().map(|mut item| {
-            item.lateral_only = true;
-            item
-        }));
+        self.level()
+            .items
+            .extend(left.iter().cloned().map(|mut item| {
+                item.lateral_only = true;
+                item
+            }));
         let right = self.from_item(given(rarg.as_deref())?)?;
         self.level().items.truncate(visible);
 
@@ -278,7 +296,10 @@ impl Walker<'_> {
             Some(alias) => Ok(vec![Item {
                 alias: Some(alias.aliasname.clone()),
                 schema: None,
-                source: Source::Join { members, renamed: !alias.colnames.is_empty() },
+                source: Source::Join {
+                    members,
+                    renamed: !alias.colnames.is_empty(),
+                },
                 lateral_only: false,
             }]),
             None => Ok(members),
@@ -314,5 +335,9 @@ fn shared_columns(left: &[Item], right: &[Item]) -> Option<Vec<String>> {
         Some(columns)
     };
     let (left, right) = (all(left)?, all(right)?);
-    Some(left.into_iter().filter(|column| right.contains(column)).collect())
+    Some(
+        left.into_iter()
+            .filter(|column| right.contains(column))
+            .collect(),
+    )
 }

@@ -68,7 +68,10 @@ impl Walker<'_> {
         self.literals = Literals::Telling;
         let named = args.first().and_then(constant).filter(|text| {
             // Digits would be the oid of any relation.
-            !text.trim().is_empty() && !text.trim_start().starts_with(|c: char| c.is_ascii_digit() || c == '-')
+            !text.trim().is_empty()
+                && !text
+                    .trim_start()
+                    .starts_with(|c: char| c.is_ascii_digit() || c == '-')
         });
         let Some(written) = named.and_then(identifiers) else {
             return Err(Refusal::new(
@@ -86,13 +89,20 @@ impl Walker<'_> {
     fn setting(&mut self, args: &[Node], at: i32) -> Walked {
         self.literals = Literals::Telling;
         match args.first().and_then(constant) {
-            Some(name) if known::is_open_setting(name) || name.contains('.') && !self.context.protected.covers(name) => {
+            Some(name)
+                if known::is_open_setting(name)
+                    || name.contains('.') && !self.context.protected.covers(name) =>
+            {
                 Ok(())
             }
-            Some(name) => Err(Refusal::new("current_setting", "the setting tells of the server")
-                .of(name)
-                .at(at)),
-            None => Err(Refusal::new("current_setting", "the setting must be named by a constant").at(at)),
+            Some(name) => Err(
+                Refusal::new("current_setting", "the setting tells of the server")
+                    .of(name)
+                    .at(at),
+            ),
+            None => Err(
+                Refusal::new("current_setting", "the setting must be named by a constant").at(at),
+            ),
         }
     }
 }
@@ -100,9 +110,16 @@ impl Walker<'_> {
 /// The text of a constant, with or without a cast to what names sequences.
 fn constant(node: &Node) -> Option<&str> {
     match inner(node).ok()? {
-        NodeEnum::AConst(AConst { val: Some(a_const::Val::Sval(text)), .. }) => Some(&text.sval),
+        NodeEnum::AConst(AConst {
+            val: Some(a_const::Val::Sval(text)),
+            ..
+        }) => Some(&text.sval),
         NodeEnum::TypeCast(cast) => {
-            let TypeCast { arg, type_name, location: _ } = &**cast;
+            let TypeCast {
+                arg,
+                type_name,
+                location: _,
+            } = &**cast;
             let name = dotted(&type_name.as_ref()?.names).ok()?;
             let is_plain = matches!(name.schema.as_deref(), None | Some("pg_catalog"))
                 && ["regclass", "text", "name"].contains(&name.name.as_str());
@@ -171,7 +188,10 @@ mod tests {
             ("\"A b\".\"c\"\"d\"", Some("A b"), "c\"d"),
             ("x$1", None, "x$1"),
         ] {
-            let wanted = Name { schema: schema.map(str::to_owned), name: name.to_owned() };
+            let wanted = Name {
+                schema: schema.map(str::to_owned),
+                name: name.to_owned(),
+            };
             assert_eq!(identifiers(text), Some(wanted), "{text}");
         }
         for text in ["", "a.", "a b", "a.b.c.d", "\"a", "a-b", "a.b.c"] {

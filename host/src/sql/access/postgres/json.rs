@@ -17,31 +17,54 @@ impl Walker<'_> {
             NodeEnum::JsonFuncExpr(function) => self.json_function(function),
             NodeEnum::JsonValueExpr(value) => self.json_value(value),
             NodeEnum::JsonIsPredicate(test) => {
-                let JsonIsPredicate { expr, format: _, item_type: _, unique_keys: _, location: _ } =
-                    &**test;
+                let JsonIsPredicate {
+                    expr,
+                    format: _,
+                    item_type: _,
+                    unique_keys: _,
+                    location: _,
+                } = &**test;
                 self.maybe(expr.as_deref())
             }
             NodeEnum::JsonParseExpr(parse) => {
-                let JsonParseExpr { expr, output, unique_keys: _, location: _ } = &**parse;
+                let JsonParseExpr {
+                    expr,
+                    output,
+                    unique_keys: _,
+                    location: _,
+                } = &**parse;
                 self.keyword_function("json")?;
                 self.json_values(expr.as_deref())?;
                 self.json_output(output.as_ref())
             }
             NodeEnum::JsonScalarExpr(scalar) => {
-                let JsonScalarExpr { expr, output, location: _ } = &**scalar;
+                let JsonScalarExpr {
+                    expr,
+                    output,
+                    location: _,
+                } = &**scalar;
                 self.keyword_function("json_scalar")?;
                 self.maybe(expr.as_deref())?;
                 self.json_output(output.as_ref())
             }
             NodeEnum::JsonSerializeExpr(serialize) => {
-                let JsonSerializeExpr { expr, output, location: _ } = &**serialize;
+                let JsonSerializeExpr {
+                    expr,
+                    output,
+                    location: _,
+                } = &**serialize;
                 self.keyword_function("json_serialize")?;
                 self.json_values(expr.as_deref())?;
                 self.json_output(output.as_ref())
             }
             NodeEnum::JsonObjectConstructor(object) => {
-                let JsonObjectConstructor { exprs, output, absent_on_null: _, unique: _, location: _ } =
-                    object;
+                let JsonObjectConstructor {
+                    exprs,
+                    output,
+                    absent_on_null: _,
+                    unique: _,
+                    location: _,
+                } = object;
                 self.keyword_function("json_object")?;
                 self.each(exprs, |walker, node| match inner(node)? {
                     NodeEnum::JsonKeyValue(pair) => walker.json_pair(pair),
@@ -50,26 +73,45 @@ impl Walker<'_> {
                 self.json_output(output.as_ref())
             }
             NodeEnum::JsonArrayConstructor(array) => {
-                let JsonArrayConstructor { exprs, output, absent_on_null: _, location: _ } = array;
+                let JsonArrayConstructor {
+                    exprs,
+                    output,
+                    absent_on_null: _,
+                    location: _,
+                } = array;
                 self.keyword_function("json_array")?;
                 self.each(exprs, Self::expression)?;
                 self.json_output(output.as_ref())
             }
             NodeEnum::JsonArrayQueryConstructor(array) => {
-                let JsonArrayQueryConstructor { query, output, format: _, absent_on_null: _, location: _ } =
-                    &**array;
+                let JsonArrayQueryConstructor {
+                    query,
+                    output,
+                    format: _,
+                    absent_on_null: _,
+                    location: _,
+                } = &**array;
                 self.keyword_function("json_array")?;
                 self.subquery(given(query.as_deref())?)?;
                 self.json_output(output.as_ref())
             }
             NodeEnum::JsonObjectAgg(aggregate) => {
-                let JsonObjectAgg { constructor, arg, absent_on_null: _, unique: _ } = &**aggregate;
+                let JsonObjectAgg {
+                    constructor,
+                    arg,
+                    absent_on_null: _,
+                    unique: _,
+                } = &**aggregate;
                 self.keyword_function("json_objectagg")?;
                 self.json_aggregate(constructor.as_deref())?;
                 self.json_pair(given(arg.as_deref())?)
             }
             NodeEnum::JsonArrayAgg(aggregate) => {
-                let JsonArrayAgg { constructor, arg, absent_on_null: _ } = &**aggregate;
+                let JsonArrayAgg {
+                    constructor,
+                    arg,
+                    absent_on_null: _,
+                } = &**aggregate;
                 self.keyword_function("json_arrayagg")?;
                 self.json_aggregate(constructor.as_deref())?;
                 self.json_values(arg.as_deref())
@@ -79,7 +121,13 @@ impl Walker<'_> {
     }
 
     fn json_aggregate(&mut self, aggregate: Option<&JsonAggConstructor>) -> Walked {
-        let JsonAggConstructor { output, agg_filter, agg_order, over, location: _ } = given(aggregate)?;
+        let JsonAggConstructor {
+            output,
+            agg_filter,
+            agg_order,
+            over,
+            location: _,
+        } = given(aggregate)?;
         self.json_output(output.as_ref())?;
         self.maybe(agg_filter.as_deref())?;
         self.sorted(agg_order)?;
@@ -103,14 +151,21 @@ impl Walker<'_> {
     }
 
     fn json_value(&mut self, value: &JsonValueExpr) -> Walked {
-        let JsonValueExpr { raw_expr, formatted_expr, format: _ } = value;
+        let JsonValueExpr {
+            raw_expr,
+            formatted_expr,
+            format: _,
+        } = value;
         self.maybe(raw_expr.as_deref())?;
         self.maybe(formatted_expr.as_deref())
     }
 
     fn json_output(&mut self, output: Option<&JsonOutput>) -> Walked {
         match output {
-            Some(JsonOutput { type_name, returning: _ }) => match type_name {
+            Some(JsonOutput {
+                type_name,
+                returning: _,
+            }) => match type_name {
                 Some(name) => self.cast_to(name),
                 None => Ok(()),
             },
@@ -120,9 +175,12 @@ impl Walker<'_> {
 
     fn json_behavior(&mut self, behavior: Option<&JsonBehavior>) -> Walked {
         match behavior {
-            Some(JsonBehavior { btype: _, expr, coerce: _, location: _ }) => {
-                self.maybe(expr.as_deref())
-            }
+            Some(JsonBehavior {
+                btype: _,
+                expr,
+                coerce: _,
+                location: _,
+            }) => self.maybe(expr.as_deref()),
             None => Ok(()),
         }
     }
@@ -183,9 +241,12 @@ impl Walker<'_> {
 
     fn json_path(&mut self, path: Option<&JsonTablePathSpec>) -> Walked {
         match path {
-            Some(JsonTablePathSpec { string, name: _, name_location: _, location: _ }) => {
-                self.maybe(string.as_deref())
-            }
+            Some(JsonTablePathSpec {
+                string,
+                name: _,
+                name_location: _,
+                location: _,
+            }) => self.maybe(string.as_deref()),
             None => Ok(()),
         }
     }

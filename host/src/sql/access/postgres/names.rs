@@ -96,6 +96,15 @@ impl Walker<'_> {
     /// What a written name stands for.
     pub(super) fn target(&mut self, written: &Name, at: i32) -> Result<Target, Refusal> {
         self.own(&written.name, at)?;
+        if written
+            .schema
+            .as_deref()
+            .is_some_and(|schema| schema.starts_with("pg_toast"))
+        {
+            return Err(Refusal::new("access", SYSTEM)
+                .of(written.to_string())
+                .at(at));
+        }
         let context = self.context;
         let found = match context.catalog.relation(written) {
             Some(found) => found,
@@ -121,17 +130,20 @@ impl Walker<'_> {
         };
         self.own(&relation.name.name, at)?;
         let real = relation.name.clone();
-        if real.schema.as_deref().is_some_and(|schema| schema.starts_with("pg_toast")) {
-            return Err(Refusal::new("access", SYSTEM).of(real.to_string()).at(at));
-        }
-        let is_free = relation.kind == RelationKind::Temporary
-            || context.changes.has_made(Made::Relation, &real);
+        let is_free = matches!(
+            relation.kind,
+            RelationKind::Temporary | RelationKind::TemporaryView
+        ) || context.changes.has_made(Made::Relation, &real);
         Ok(Target {
             name: context.changes.original_in_schema(Made::Relation, &real),
             real,
             kind: Some(relation.kind),
             columns: Some(relation.columns.clone()),
-            freedom: if is_free { Freedom::Free } else { Freedom::Asked },
+            freedom: if is_free {
+                Freedom::Free
+            } else {
+                Freedom::Asked
+            },
             at,
         })
     }
@@ -161,7 +173,10 @@ impl Walker<'_> {
     pub(super) fn whole(&self, written: &Name) -> Name {
         match &written.schema {
             Some(_) => written.clone(),
-            None => Name::new(self.context.catalog.default_schema.clone(), written.name.clone()),
+            None => Name::new(
+                self.context.catalog.default_schema.clone(),
+                written.name.clone(),
+            ),
         }
     }
 
@@ -175,9 +190,11 @@ impl Walker<'_> {
             Reading::Open => target.freedom = Freedom::Free,
             Reading::Granted => {}
             Reading::Closed => {
-                return Err(Refusal::new("access", "it tells more than a migration may know")
-                    .of(target.real.to_string())
-                    .at(target.at));
+                return Err(
+                    Refusal::new("access", "it tells more than a migration may know")
+                        .of(target.real.to_string())
+                        .at(target.at),
+                );
             }
         }
         Ok(())
@@ -208,7 +225,9 @@ impl Walker<'_> {
         self.own(&written.name, at)?;
         let whole = self.whole(written);
         if whole.schema.as_deref().is_some_and(is_system_schema) {
-            return Err(Refusal::new("a new object", SYSTEM).of(whole.to_string()).at(at));
+            return Err(Refusal::new("a new object", SYSTEM)
+                .of(whole.to_string())
+                .at(at));
         }
         Ok(whole)
     }
@@ -229,7 +248,9 @@ impl Target {
     pub(super) fn altering(&self, written: Kind) -> Action {
         use crate::capability::Code;
         match self.kind {
-            Some(RelationKind::View | RelationKind::MaterializedView) => Action::Code(Code::View),
+            Some(
+                RelationKind::View | RelationKind::TemporaryView | RelationKind::MaterializedView,
+            ) => Action::Code(Code::View),
             Some(RelationKind::Sequence) => Action::Alter(Kind::Sequence),
             Some(RelationKind::Index) => Action::Alter(Kind::Index),
             Some(RelationKind::Composite) => Action::Alter(Kind::Type),

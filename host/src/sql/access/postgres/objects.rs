@@ -44,10 +44,9 @@ fn spoken(object: ObjectType) -> Spoken {
         Of::ObjectStatisticExt => Spoken::Other(Kind::Statistics),
         Of::ObjectCollation => Spoken::Other(Kind::Collation),
         Of::ObjectTsconfiguration | Of::ObjectTsdictionary => Spoken::Other(Kind::TextSearch),
-        Of::ObjectFunction
-        | Of::ObjectProcedure
-        | Of::ObjectRoutine
-        | Of::ObjectAggregate => Spoken::Code(Code::Function),
+        Of::ObjectFunction | Of::ObjectProcedure | Of::ObjectRoutine | Of::ObjectAggregate => {
+            Spoken::Code(Code::Function)
+        }
         Of::ObjectOperator | Of::ObjectOpclass | Of::ObjectOpfamily => Spoken::Code(Code::Operator),
         Of::ObjectCast => Spoken::Code(Code::Cast),
         Of::ObjectExtension => Spoken::Extension,
@@ -92,13 +91,16 @@ impl Walker<'_> {
             missing_ok: _,
         } = rename;
         self.own(newname, -1)?;
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Relations);
         let object = object.as_deref();
         match spoken(rename.rename_type()) {
             Spoken::Relation(kind) => {
                 let target = self.target_to_change(given(relation.as_ref())?)?;
                 self.ask_to_alter(&target, kind);
-                let to = Name { schema: target.real.schema.clone(), name: newname.clone() };
+                let to = Name {
+                    schema: target.real.schema.clone(),
+                    name: newname.clone(),
+                };
                 self.change(Change::Renamed(Made::Relation, target.real, to));
                 Ok(())
             }
@@ -123,30 +125,45 @@ impl Walker<'_> {
                 }
                 (None, Some(domain)) => {
                     let name = dotted_node(domain)?;
-                    self.ask_for_other(Action::Alter(Kind::Type), Kind::Type, &name, -1).map(drop)
+                    self.ask_for_other(Action::Alter(Kind::Type), Kind::Type, &name, -1)
+                        .map(drop)
                 }
                 (None, None) => Err(unexpected("nothing")),
             },
             Spoken::Other(Kind::Schema) => {
                 let from = Name::bare(subname.clone());
                 if is_system_schema(newname) {
-                    return Err(Refusal::new("ALTER SCHEMA", "the name belongs to the server"));
+                    return Err(Refusal::new(
+                        "ALTER SCHEMA",
+                        "the name belongs to the server",
+                    ));
                 }
-                let from = self.ask_for_other(Action::Alter(Kind::Schema), Kind::Schema, &from, -1)?;
-                self.change(Change::Renamed(Made::Schema, from, Name::bare(newname.clone())));
+                let from =
+                    self.ask_for_other(Action::Alter(Kind::Schema), Kind::Schema, &from, -1)?;
+                self.change(Change::Renamed(
+                    Made::Schema,
+                    from,
+                    Name::bare(newname.clone()),
+                ));
                 Ok(())
             }
             Spoken::Other(kind) => {
                 let written = dotted_node(given(object)?)?;
                 let from = self.ask_for_other(Action::Alter(kind), kind, &written, -1)?;
-                let to = Name { schema: from.schema.clone(), name: newname.clone() };
+                let to = Name {
+                    schema: from.schema.clone(),
+                    name: newname.clone(),
+                };
                 self.change(Change::Renamed(made_as(kind), from, to));
                 Ok(())
             }
             Spoken::Code(Code::Function) => {
                 let written = dotted_node(given(object)?)?;
                 let from = self.ask_for_code(Code::Function, &written)?;
-                let to = Name { schema: from.schema.clone(), name: newname.clone() };
+                let to = Name {
+                    schema: from.schema.clone(),
+                    name: newname.clone(),
+                };
                 self.change(Change::Renamed(Made::Function, from, to));
                 Ok(())
             }
@@ -159,12 +176,21 @@ impl Walker<'_> {
     }
 
     pub(super) fn set_schema(&mut self, alter: &AlterObjectSchemaStmt) -> Walked {
-        let AlterObjectSchemaStmt { object_type: _, relation, object, newschema, missing_ok: _ } = alter;
+        let AlterObjectSchemaStmt {
+            object_type: _,
+            relation,
+            object,
+            newschema,
+            missing_ok: _,
+        } = alter;
         if is_system_schema(newschema) {
-            return Err(Refusal::new("SET SCHEMA", "the schema belongs to the server").of(newschema.clone()));
+            return Err(
+                Refusal::new("SET SCHEMA", "the schema belongs to the server")
+                    .of(newschema.clone()),
+            );
         }
         self.own(newschema, -1)?;
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Relations);
         let moved = |name: &Name| Name::new(newschema.clone(), name.name.clone());
         let object = object.as_deref();
         match spoken(alter.object_type()) {
@@ -172,8 +198,9 @@ impl Walker<'_> {
                 let target = self.target_to_change(given(relation.as_ref())?)?;
                 self.ask_to_alter(&target, kind);
                 let to = moved(&target.real);
-                if let Action::Alter(kind) = target.altering(kind) {
-                    self.ask_to_make(kind, &to, -1);
+                match target.altering(kind) {
+                    Action::Alter(kind) => self.ask_to_make(kind, &to, -1),
+                    code => self.add(code, to.clone(), -1),
                 }
                 self.change(Change::Renamed(Made::Relation, target.real, to));
                 Ok(())
@@ -211,8 +238,13 @@ impl Walker<'_> {
     }
 
     pub(super) fn change_owner(&mut self, alter: &AlterOwnerStmt) -> Walked {
-        let AlterOwnerStmt { object_type: _, relation, object, newowner: _ } = alter;
-        self.definitions = Definitions::Changed;
+        let AlterOwnerStmt {
+            object_type: _,
+            relation,
+            object,
+            newowner: _,
+        } = alter;
+        self.changes(Definitions::Relations);
         if let Some(range) = relation {
             let target = self.target_to_change(range)?;
             self.ask_to_alter(&target, Kind::Table);
@@ -245,13 +277,26 @@ impl Walker<'_> {
     }
 
     pub(super) fn depend_on_extension(&mut self, alter: &AlterObjectDependsStmt) -> Walked {
-        let AlterObjectDependsStmt { object_type: _, relation: _, object: _, extname, remove: _ } = alter;
-        let name = extname.as_ref().map(|name| name.sval.clone()).unwrap_or_default();
+        let AlterObjectDependsStmt {
+            object_type: _,
+            relation: _,
+            object: _,
+            extname,
+            remove: _,
+        } = alter;
+        let name = extname
+            .as_ref()
+            .map(|name| name.sval.clone())
+            .unwrap_or_default();
         Err(Refusal::new("DEPENDS ON EXTENSION", SERVER).of(name))
     }
 
     pub(super) fn comment(&mut self, comment: &CommentStmt) -> Walked {
-        let CommentStmt { objtype: _, object, comment: _ } = comment;
+        let CommentStmt {
+            objtype: _,
+            object,
+            comment: _,
+        } = comment;
         let object = given(object.as_deref())?;
         let of = comment.objtype();
         match spoken(of) {
@@ -272,13 +317,15 @@ impl Walker<'_> {
             }
             Spoken::Other(kind) => {
                 let name = dotted_node(object)?;
-                self.ask_for_other(Action::Alter(kind), kind, &name, -1).map(drop)
+                self.ask_for_other(Action::Alter(kind), kind, &name, -1)
+                    .map(drop)
             }
             // The type comes first, then the constraint.
             Spoken::PartOfType => match inner(object)? {
                 NodeEnum::List(list) => {
                     let name = dotted_node(given(list.items.first())?)?;
-                    self.ask_for_other(Action::Alter(Kind::Type), Kind::Type, &name, -1).map(drop)
+                    self.ask_for_other(Action::Alter(Kind::Type), Kind::Type, &name, -1)
+                        .map(drop)
                 }
                 _ => Err(unexpected("such a name")),
             },

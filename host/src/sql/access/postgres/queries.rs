@@ -87,7 +87,9 @@ impl Walker<'_> {
         })?;
         // An empty node stands for DISTINCT without ON.
         let distinct_on = distinct_clause.iter().filter(|node| node.node.is_some());
-        self.each(distinct_on, |walker, node| walker.sort_key(node, columns.as_deref()))?;
+        self.each(distinct_on, |walker, node| {
+            walker.sort_key(node, columns.as_deref())
+        })?;
         self.each(sort_clause, |walker, node| match inner(node)? {
             NodeEnum::SortBy(sort) => walker.sort(sort, columns.as_deref()),
             other => Err(misplaced(other)),
@@ -108,7 +110,12 @@ impl Walker<'_> {
     pub(super) fn output(&mut self, node: &Node) -> Walked {
         match inner(node)? {
             NodeEnum::ResTarget(target) => {
-                let ResTarget { name: _, indirection, val, location: _ } = &**target;
+                let ResTarget {
+                    name: _,
+                    indirection,
+                    val,
+                    location: _,
+                } = &**target;
                 self.indirection(indirection)?;
                 self.maybe(val.as_deref())
             }
@@ -118,7 +125,12 @@ impl Walker<'_> {
 
     /// Walks a WITH, whose names hold for the rest of the level.
     pub(super) fn with(&mut self, clause: Option<&WithClause>) -> Walked {
-        let Some(WithClause { ctes, recursive, location: _ }) = clause else {
+        let Some(WithClause {
+            ctes,
+            recursive,
+            location: _,
+        }) = clause
+        else {
             return Ok(());
         };
         let mut tables = Vec::with_capacity(ctes.len());
@@ -132,12 +144,18 @@ impl Walker<'_> {
             // What columns they have is known only after they are walked.
             for table in &tables {
                 let name = table.ctename.clone();
-                self.level().tables.push(CommonTable { name, columns: None });
+                self.level().tables.push(CommonTable {
+                    name,
+                    columns: None,
+                });
             }
         }
         for table in tables {
             let columns = self.common_table_query(table)?;
-            let table = CommonTable { name: table.ctename.clone(), columns };
+            let table = CommonTable {
+                name: table.ctename.clone(),
+                columns,
+            };
             self.level().tables.push(table);
         }
         Ok(())
@@ -168,8 +186,12 @@ impl Walker<'_> {
             writing => self.writing(writing)?,
         };
         if let Some(clause) = search_clause {
-            let CteSearchClause { search_col_list: _, search_breadth_first: _, search_seq_column: _, location: _ } =
-                clause;
+            let CteSearchClause {
+                search_col_list: _,
+                search_breadth_first: _,
+                search_seq_column: _,
+                location: _,
+            } = clause;
         }
         if let Some(clause) = cycle_clause {
             let CteCycleClause {
@@ -195,7 +217,13 @@ impl Walker<'_> {
 
     /// Walks ORDER BY.
     pub(super) fn sort(&mut self, sort: &SortBy, outputs: Option<&[String]>) -> Walked {
-        let SortBy { node, sortby_dir: _, sortby_nulls: _, use_op, location } = sort;
+        let SortBy {
+            node,
+            sortby_dir: _,
+            sortby_nulls: _,
+            use_op,
+            location,
+        } = sort;
         self.operator(use_op, *location)?;
         match node {
             Some(node) => self.sort_key(node, outputs),
@@ -243,13 +271,21 @@ impl Walker<'_> {
 
     /// FOR UPDATE and its like need the right to update, as in the server.
     fn lock_rows(&mut self, lock: &LockingClause) -> Walked {
-        let LockingClause { locked_rels, strength: _, wait_policy: _ } = lock;
+        let LockingClause {
+            locked_rels,
+            strength: _,
+            wait_policy: _,
+        } = lock;
         let items = self.level().items.clone();
         let mut locked: Vec<&Item> = Vec::new();
         for node in locked_rels {
             let range = super::names::range_var(node)?;
             let before = locked.len();
-            locked.extend(items.iter().filter(|item| item.alias.as_deref() == Some(&*range.relname)));
+            locked.extend(
+                items
+                    .iter()
+                    .filter(|item| item.alias.as_deref() == Some(&*range.relname)),
+            );
             if locked.len() == before {
                 return Err(Refusal::new("FOR UPDATE", "it names what is not in FROM")
                     .of(range.relname.clone())
@@ -297,7 +333,10 @@ impl Walker<'_> {
 
 /// The names in a list.
 pub(super) fn aliases(nodes: &[Node]) -> Result<Vec<String>, Refusal> {
-    nodes.iter().map(|node| text(node).map(str::to_owned)).collect()
+    nodes
+        .iter()
+        .map(|node| text(node).map(str::to_owned))
+        .collect()
 }
 
 /// Columns of which the first have other names.
@@ -314,7 +353,11 @@ pub(super) fn rename(columns: Option<Vec<String>>, names: &[String]) -> Option<V
 
 fn values_columns(row: &Node) -> Option<Vec<String>> {
     match row.node.as_ref()? {
-        NodeEnum::List(list) => Some((1..=list.items.len()).map(|n| format!("column{n}")).collect()),
+        NodeEnum::List(list) => Some(
+            (1..=list.items.len())
+                .map(|n| format!("column{n}"))
+                .collect(),
+        ),
         _ => None,
     }
 }

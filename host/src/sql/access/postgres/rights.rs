@@ -24,8 +24,10 @@ impl Walker<'_> {
         if grant.targtype() != GrantTargetType::AclTargetObject {
             return Err(Refusal::new("GRANT … ON ALL", "name each of them"));
         }
-        self.definitions = Definitions::Changed;
-        self.each(objects, |walker, object| walker.grant_on(grant.objtype(), object))
+        self.changes(Definitions::Relations);
+        self.each(objects, |walker, object| {
+            walker.grant_on(grant.objtype(), object)
+        })
     }
 
     fn grant_on(&mut self, of: ObjectType, object: &Node) -> Walked {
@@ -37,16 +39,24 @@ impl Walker<'_> {
             }
             ObjectType::ObjectSchema => match inner(object)? {
                 NodeEnum::String(name) => {
-                    let name = Name::bare(name.sval.clone());
-                    self.ask_for_other(Action::Grant, Kind::Schema, &name, -1).map(drop)
+                    // All that is in it: no table of the schema's name is meant.
+                    let schema = Name::bare(name.sval.clone());
+                    self.own(&schema.name, -1)?;
+                    if !self.context.changes.has_made(Made::Schema, &schema) {
+                        self.add(Action::Grant, Name::new(schema.name, "*"), -1);
+                    }
+                    Ok(())
                 }
                 other => Err(misplaced(other)),
             },
             ObjectType::ObjectType | ObjectType::ObjectDomain => {
                 let name = dotted_node(object)?;
-                self.ask_for_other(Action::Grant, Kind::Type, &name, -1).map(drop)
+                self.ask_for_other(Action::Grant, Kind::Type, &name, -1)
+                    .map(drop)
             }
-            ObjectType::ObjectFunction | ObjectType::ObjectProcedure | ObjectType::ObjectRoutine => {
+            ObjectType::ObjectFunction
+            | ObjectType::ObjectProcedure
+            | ObjectType::ObjectRoutine => {
                 let written = dotted_node(object)?;
                 let name = self.function_named(&written)?;
                 if !self.context.changes.has_made(Made::Function, &name) {
@@ -54,7 +64,10 @@ impl Walker<'_> {
                 }
                 Ok(())
             }
-            _ => Err(Refusal::new("GRANT", "a component may only give rights on what is in its database")),
+            _ => Err(Refusal::new(
+                "GRANT",
+                "a component may only give rights on what is in its database",
+            )),
         }
     }
 }

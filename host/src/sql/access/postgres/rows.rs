@@ -3,8 +3,7 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     CmdType, DeleteStmt, InferClause, InsertStmt, MergeStmt, MergeWhenClause, Node,
-    OnConflictClause, RangeVar, ResTarget, ReturningClause, ReturningOption,
-    UpdateStmt,
+    OnConflictClause, RangeVar, ResTarget, ReturningClause, ReturningOption, UpdateStmt,
 };
 
 use super::names::{Target, given};
@@ -38,10 +37,18 @@ impl Walker<'_> {
     fn changed(&mut self, range: Option<&RangeVar>) -> Result<Changed, Refusal> {
         let range = given(range)?;
         let target = self.target_to_change(range)?;
-        if target.is_free() && target.kind == Some(RelationKind::View) {
-            return Err(Refusal::new("writing through a view of this migration", "write to its tables")
-                .of(target.real.to_string())
-                .at(range.location));
+        if target.is_free()
+            && matches!(
+                target.kind,
+                Some(RelationKind::View | RelationKind::TemporaryView)
+            )
+        {
+            return Err(Refusal::new(
+                "writing through a view of this migration",
+                "write to its tables",
+            )
+            .of(target.real.to_string())
+            .at(range.location));
         }
         let item = self.table_item(range)?;
         Ok(Changed { target, item })
@@ -86,9 +93,20 @@ impl Walker<'_> {
     }
 
     fn on_conflict(&mut self, clause: &OnConflictClause, target: &Target, item: &Item) -> Walked {
-        let OnConflictClause { action: _, infer, target_list, where_clause, location: _ } = clause;
+        let OnConflictClause {
+            action: _,
+            infer,
+            target_list,
+            where_clause,
+            location: _,
+        } = clause;
         if let Some(infer) = infer {
-            let InferClause { index_elems, where_clause, conname: _, location: _ } = &**infer;
+            let InferClause {
+                index_elems,
+                where_clause,
+                conname: _,
+                location: _,
+            } = &**infer;
             self.index_elements(index_elems, item)?;
             self.maybe(where_clause.as_deref())?;
         }
@@ -126,7 +144,13 @@ impl Walker<'_> {
     }
 
     fn delete(&mut self, delete: &DeleteStmt) -> Result<Option<Vec<String>>, Refusal> {
-        let DeleteStmt { relation, using_clause, where_clause, returning_clause, with_clause } = delete;
+        let DeleteStmt {
+            relation,
+            using_clause,
+            where_clause,
+            returning_clause,
+            with_clause,
+        } = delete;
         self.with(with_clause.as_ref())?;
         let Changed { target, item } = self.changed(relation.as_ref())?;
         self.ask(Action::Delete, &target, Columns::All);
@@ -202,7 +226,12 @@ impl Walker<'_> {
         for node in targets {
             match inner(node)? {
                 NodeEnum::ResTarget(target) => {
-                    let ResTarget { name, indirection, val, location: _ } = &**target;
+                    let ResTarget {
+                        name,
+                        indirection,
+                        val,
+                        location: _,
+                    } = &**target;
                     names.push(name.clone());
                     self.subscripts(indirection)?;
                     self.maybe(val.as_deref())?;
@@ -233,7 +262,11 @@ impl Walker<'_> {
         let mut row_names = vec!["old".to_owned(), "new".to_owned()];
         for node in options {
             match inner(node)? {
-                NodeEnum::ReturningOption(ReturningOption { option: _, value, location: _ }) => {
+                NodeEnum::ReturningOption(ReturningOption {
+                    option: _,
+                    value,
+                    location: _,
+                }) => {
                     row_names.push(value.clone());
                 }
                 other => return Err(misplaced(other)),

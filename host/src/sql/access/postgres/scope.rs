@@ -174,7 +174,10 @@ impl Walker<'_> {
                 }
             }
             Source::Made { .. } => {}
-            Source::Join { members, renamed: true } => {
+            Source::Join {
+                members,
+                renamed: true,
+            } => {
                 for member in members {
                     self.read_all(member);
                 }
@@ -223,9 +226,7 @@ impl Walker<'_> {
         match &item.source {
             Source::Table { used, .. } => vec![*used],
             Source::Made { below, .. } => below.clone().collect(),
-            Source::Join { members, .. } => {
-                members.iter().flat_map(Self::tables_below).collect()
-            }
+            Source::Join { members, .. } => members.iter().flat_map(Self::tables_below).collect(),
         }
     }
 }

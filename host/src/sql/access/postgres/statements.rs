@@ -3,8 +3,8 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     ClusterStmt, ConstraintsSetStmt, CreateTableAsStmt, ExplainStmt, IntoClause, LockStmt,
-    ObjectType, RefreshMatViewStmt, ReindexObjectType, ReindexStmt, TruncateStmt, VacuumRelation,
-    VacuumStmt, VariableSetKind, VariableSetStmt,
+    ObjectType, RefreshMatViewStmt, ReindexObjectType, ReindexStmt, TransactionStmtKind,
+    TruncateStmt, VacuumRelation, VacuumStmt, VariableSetKind, VariableSetStmt,
 };
 
 use super::names::{given, is_temporary_schema, range_var, written};
@@ -38,7 +38,10 @@ impl Walker<'_> {
             NodeEnum::VariableShowStmt(show) => self.show(&show.name),
             NodeEnum::VariableSetStmt(set) => self.set(set),
             NodeEnum::ConstraintsSetStmt(set) => {
-                let ConstraintsSetStmt { constraints: _, deferred: _ } = set;
+                let ConstraintsSetStmt {
+                    constraints: _,
+                    deferred: _,
+                } = set;
                 Ok(())
             }
 
@@ -51,7 +54,11 @@ impl Walker<'_> {
             NodeEnum::ClusterStmt(cluster) => self.cluster(cluster),
             NodeEnum::ReindexStmt(reindex) => self.reindex(reindex),
             NodeEnum::RefreshMatViewStmt(refresh) => {
-                let RefreshMatViewStmt { concurrent: _, skip_data: _, relation } = refresh;
+                let RefreshMatViewStmt {
+                    concurrent: _,
+                    skip_data: _,
+                    relation,
+                } = refresh;
                 let target = self.target_to_change(given(relation.as_ref())?)?;
                 self.ask(Action::Code(Code::View), &target, Columns::All);
                 Ok(())
@@ -68,9 +75,7 @@ impl Walker<'_> {
             NodeEnum::CreateDomainStmt(create) => self.create_domain(create),
             NodeEnum::AlterDomainStmt(alter) => self.alter_domain(alter),
             NodeEnum::CreateStatsStmt(create) => self.create_statistics(create),
-            NodeEnum::AlterStatsStmt(alter) => {
-                self.alter_other(Kind::Statistics, &alter.defnames)
-            }
+            NodeEnum::AlterStatsStmt(alter) => self.alter_other(Kind::Statistics, &alter.defnames),
             NodeEnum::AlterCollationStmt(alter) => {
                 self.alter_other(Kind::Collation, &alter.collname)
             }
@@ -109,7 +114,7 @@ impl Walker<'_> {
             NodeEnum::CreateExtensionStmt(create) => self.create_extension(create),
             NodeEnum::AlterExtensionStmt(alter) => {
                 self.add(Action::Extension, Name::bare(alter.extname.clone()), -1);
-                self.definitions = Definitions::Changed;
+                self.changes(Definitions::Anything);
                 Ok(())
             }
 
@@ -134,12 +139,16 @@ impl Walker<'_> {
             return Err(Refusal::new("SET", SETTINGS).of(set.name.clone()));
         }
         self.literals = Literals::Telling;
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Anything);
         Ok(())
     }
 
     fn truncate(&mut self, truncate: &TruncateStmt) -> Walked {
-        let TruncateStmt { relations, restart_seqs: _, behavior: _ } = truncate;
+        let TruncateStmt {
+            relations,
+            restart_seqs: _,
+            behavior: _,
+        } = truncate;
         if truncate.behavior() == pg_query::protobuf::DropBehavior::DropCascade {
             return Err(super::drops::cascade());
         }
@@ -153,7 +162,11 @@ impl Walker<'_> {
     /// The server wants the right to change the table, or to read it where readers would not notice.
     fn lock(&mut self, lock: &LockStmt) -> Walked {
         const ACCESS_SHARE: i32 = 1;
-        let LockStmt { relations, mode, nowait: _ } = lock;
+        let LockStmt {
+            relations,
+            mode,
+            nowait: _,
+        } = lock;
         let action = match *mode {
             ACCESS_SHARE => Action::Select,
             _ => Action::Update,
@@ -166,7 +179,11 @@ impl Walker<'_> {
     }
 
     fn vacuum(&mut self, vacuum: &VacuumStmt) -> Walked {
-        let VacuumStmt { options: _, rels, is_vacuumcmd } = vacuum;
+        let VacuumStmt {
+            options: _,
+            rels,
+            is_vacuumcmd,
+        } = vacuum;
         if *is_vacuumcmd {
             return Err(Refusal::new("VACUUM", SERVER));
         }
@@ -174,7 +191,11 @@ impl Walker<'_> {
             return Err(Refusal::new("ANALYZE", "name the tables"));
         }
         self.each(rels, |walker, node| match inner(node)? {
-            NodeEnum::VacuumRelation(VacuumRelation { relation, oid: _, va_cols: _ }) => {
+            NodeEnum::VacuumRelation(VacuumRelation {
+                relation,
+                oid: _,
+                va_cols: _,
+            }) => {
                 let target = walker.target_to_change(given(relation.as_ref())?)?;
                 walker.ask_to_alter(&target, Kind::Table);
                 Ok(())
@@ -184,7 +205,11 @@ impl Walker<'_> {
     }
 
     fn cluster(&mut self, cluster: &ClusterStmt) -> Walked {
-        let ClusterStmt { relation, indexname: _, params: _ } = cluster;
+        let ClusterStmt {
+            relation,
+            indexname: _,
+            params: _,
+        } = cluster;
         let Some(relation) = relation else {
             return Err(Refusal::new("CLUSTER", "name the table"));
         };
@@ -194,7 +219,12 @@ impl Walker<'_> {
     }
 
     fn reindex(&mut self, reindex: &ReindexStmt) -> Walked {
-        let ReindexStmt { kind: _, relation, name: _, params: _ } = reindex;
+        let ReindexStmt {
+            kind: _,
+            relation,
+            name: _,
+            params: _,
+        } = reindex;
         let written = match reindex.kind() {
             ReindexObjectType::ReindexObjectTable => Kind::Table,
             ReindexObjectType::ReindexObjectIndex => Kind::Index,
@@ -211,7 +241,13 @@ impl Walker<'_> {
     }
 
     fn create_table_as(&mut self, create: &CreateTableAsStmt) -> Walked {
-        let CreateTableAsStmt { query, into, objtype: _, is_select_into: _, if_not_exists: _ } = create;
+        let CreateTableAsStmt {
+            query,
+            into,
+            objtype: _,
+            is_select_into: _,
+            if_not_exists: _,
+        } = create;
         match inner(given(query.as_deref())?)? {
             NodeEnum::SelectStmt(select) => self.select(select).map(drop)?,
             NodeEnum::ExecuteStmt(_) => return Err(Refusal::new("EXECUTE", SESSION)),
@@ -245,13 +281,17 @@ impl Walker<'_> {
             skip_data: _,
         } = into;
         self.tablespace(table_space_name)?;
-        self.new_table(given(rel.as_ref())?, if_not_exists).map(drop)
+        self.new_table(given(rel.as_ref())?, if_not_exists)
+            .map(drop)
     }
 
     /// Notes that something is made, unless `IF NOT EXISTS` finds it there.
     pub(super) fn made(&mut self, made: Made, name: Name, if_not_exists: bool) {
         let is_there = if_not_exists && self.is_there(made, &name);
-        self.definitions = Definitions::Changed;
+        self.changes(match made {
+            Made::Relation | Made::Type | Made::Other => Definitions::Relations,
+            Made::Schema | Made::Function => Definitions::Anything,
+        });
         if !is_there {
             self.change(Change::Made(made, name));
         }
@@ -296,7 +336,7 @@ impl Walker<'_> {
 /// Why a statement of a kind never runs. What is no statement at all is refused by its kind.
 fn never(node: &NodeEnum) -> Refusal {
     let (operation, reason) = match node {
-        NodeEnum::TransactionStmt(_) => ("transaction control", TRANSACTION),
+        NodeEnum::TransactionStmt(statement) => (transaction(statement.kind()), TRANSACTION),
         NodeEnum::PrepareStmt(_) => ("PREPARE", SESSION),
         NodeEnum::ExecuteStmt(_) => ("EXECUTE", SESSION),
         NodeEnum::DeallocateStmt(_) => ("DEALLOCATE", SESSION),
@@ -357,4 +397,21 @@ fn never(node: &NodeEnum) -> Refusal {
         }
     };
     Refusal::new(operation, reason)
+}
+
+fn transaction(kind: TransactionStmtKind) -> &'static str {
+    match kind {
+        TransactionStmtKind::Undefined => "transaction control",
+        TransactionStmtKind::TransStmtBegin => "BEGIN",
+        TransactionStmtKind::TransStmtStart => "START TRANSACTION",
+        TransactionStmtKind::TransStmtCommit => "COMMIT",
+        TransactionStmtKind::TransStmtRollback | TransactionStmtKind::TransStmtRollbackTo => {
+            "ROLLBACK"
+        }
+        TransactionStmtKind::TransStmtSavepoint => "SAVEPOINT",
+        TransactionStmtKind::TransStmtRelease => "RELEASE",
+        TransactionStmtKind::TransStmtPrepare => "PREPARE TRANSACTION",
+        TransactionStmtKind::TransStmtCommitPrepared => "COMMIT PREPARED",
+        TransactionStmtKind::TransStmtRollbackPrepared => "ROLLBACK PREPARED",
+    }
 }

@@ -51,8 +51,12 @@ impl Walker<'_> {
         let columns = table_elts.iter().filter_map(column_name).collect();
         self.beside(&table, columns, |walker| {
             walker.each(table_elts, |walker, node| walker.element(node, &table))?;
-            walker.each(constraints, |walker, node| walker.constraint_node(node, &table))?;
-            walker.each(nnconstraints, |walker, node| walker.constraint_node(node, &table))?;
+            walker.each(constraints, |walker, node| {
+                walker.constraint_node(node, &table)
+            })?;
+            walker.each(nnconstraints, |walker, node| {
+                walker.constraint_node(node, &table)
+            })?;
             if let Some(bound) = partbound {
                 walker.bound(bound)?;
             }
@@ -64,19 +68,23 @@ impl Walker<'_> {
     }
 
     /// A new table that may be used freely, once it is there.
-    pub(super) fn new_table(&mut self, range: &RangeVar, if_not_exists: bool) -> Result<Name, Refusal> {
+    pub(super) fn new_table(
+        &mut self,
+        range: &RangeVar,
+        if_not_exists: bool,
+    ) -> Result<Name, Refusal> {
         let name = self.table_to_make(range)?;
         if !Self::is_temporary(range) {
             self.made(Made::Relation, name.clone(), if_not_exists);
         }
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Relations);
         Ok(name)
     }
 
     /// A new table whose rows are those of another one as well.
     fn new_table_on_others(&mut self, range: &RangeVar) -> Result<Name, Refusal> {
         let name = self.table_to_make(range)?;
-        self.definitions = Definitions::Changed;
+        self.changes(Definitions::Relations);
         Ok(name)
     }
 
@@ -93,7 +101,8 @@ impl Walker<'_> {
     /// Asks for the right to make something, unless its schema is of this call.
     pub(super) fn ask_to_make(&mut self, kind: Kind, name: &Name, at: i32) {
         let schema = name.schema.clone().map(Name::bare);
-        let is_ours = schema.is_some_and(|schema| self.context.changes.has_made(Made::Schema, &schema));
+        let is_ours =
+            schema.is_some_and(|schema| self.context.changes.has_made(Made::Schema, &schema));
         if !is_ours {
             self.add(Action::Create(kind), name.clone(), at);
         }
@@ -108,7 +117,11 @@ impl Walker<'_> {
     ) -> Walked {
         let here = self.uses.len();
         let mut level = Level::default();
-        level.items.push(Self::made_item(Some(table.name.clone()), Some(columns), here..here));
+        level.items.push(Self::made_item(
+            Some(table.name.clone()),
+            Some(columns),
+            here..here,
+        ));
         // What is around it is not seen.
         let outside = std::mem::replace(&mut self.levels, vec![level]);
         let walked = walk(self);
@@ -117,9 +130,16 @@ impl Walker<'_> {
     }
 
     /// Walks expressions that see the columns of one table, and read them.
-    pub(super) fn reading(&mut self, target: &Target, walk: impl FnOnce(&mut Self) -> Walked) -> Walked {
+    pub(super) fn reading(
+        &mut self,
+        target: &Target,
+        walk: impl FnOnce(&mut Self) -> Walked,
+    ) -> Walked {
         let columns = target.columns.as_ref().map(|columns| {
-            columns.iter().map(|name| (name.clone(), name.clone())).collect()
+            columns
+                .iter()
+                .map(|name| (name.clone(), name.clone()))
+                .collect()
         });
         self.uses.push(TableUse {
             name: target.name.clone(),
@@ -133,7 +153,10 @@ impl Walker<'_> {
         level.items.push(Item {
             alias: Some(target.real.name.clone()),
             schema: target.real.schema.clone(),
-            source: Source::Table { used: self.uses.len() - 1, columns },
+            source: Source::Table {
+                used: self.uses.len() - 1,
+                columns,
+            },
             lateral_only: false,
         });
         let outside = std::mem::replace(&mut self.levels, vec![level]);
@@ -157,7 +180,11 @@ impl Walker<'_> {
             NodeEnum::ColumnDef(column) => self.column_definition(column, table),
             NodeEnum::Constraint(constraint) => self.constraint(constraint, table),
             NodeEnum::TableLikeClause(like) => {
-                let TableLikeClause { relation, options: _, relation_oid: _ } = like;
+                let TableLikeClause {
+                    relation,
+                    options: _,
+                    relation_oid: _,
+                } = like;
                 let target = self.target_to_change(given(relation.as_ref())?)?;
                 self.ask(Action::Select, &target, Self::no_columns());
                 Ok(())
@@ -196,9 +223,14 @@ impl Walker<'_> {
             self.collation(&collate.collname)?;
         }
         if !fdwoptions.is_empty() {
-            return Err(Refusal::new("OPTIONS of a column", "it reaches beyond the database"));
+            return Err(Refusal::new(
+                "OPTIONS of a column",
+                "it reaches beyond the database",
+            ));
         }
-        self.each(constraints, |walker, node| walker.constraint_node(node, table))
+        self.each(constraints, |walker, node| {
+            walker.constraint_node(node, table)
+        })
     }
 
     fn constraint_node(&mut self, node: &Node, table: &Name) -> Walked {
@@ -333,10 +365,20 @@ impl Walker<'_> {
     }
 
     fn partition_key(&mut self, spec: &PartitionSpec, table: &Name) -> Walked {
-        let PartitionSpec { strategy: _, part_params, location: _ } = spec;
+        let PartitionSpec {
+            strategy: _,
+            part_params,
+            location: _,
+        } = spec;
         self.each(part_params, |walker, node| match inner(node)? {
             NodeEnum::PartitionElem(element) => {
-                let PartitionElem { name: _, expr, collation, opclass, location: _ } = &**element;
+                let PartitionElem {
+                    name: _,
+                    expr,
+                    collation,
+                    opclass,
+                    location: _,
+                } = &**element;
                 if let Some(expression) = expr {
                     walker.kept(expression, table)?;
                 }
@@ -365,22 +407,36 @@ impl Walker<'_> {
             location: _,
         } = bound;
         self.each(listdatums, Self::expression)?;
-        self.each(lowerdatums.iter().chain(upperdatums), |walker, node| match inner(node)? {
-            NodeEnum::PartitionRangeDatum(datum) => {
-                let PartitionRangeDatum { kind: _, value, location: _ } = &**datum;
-                walker.maybe(value.as_deref())
-            }
-            // MINVALUE and MAXVALUE are read as columns.
-            NodeEnum::ColumnRef(_) => Ok(()),
-            _ => walker.expression(node),
-        })
+        self.each(
+            lowerdatums.iter().chain(upperdatums),
+            |walker, node| match inner(node)? {
+                NodeEnum::PartitionRangeDatum(datum) => {
+                    let PartitionRangeDatum {
+                        kind: _,
+                        value,
+                        location: _,
+                    } = &**datum;
+                    walker.maybe(value.as_deref())
+                }
+                // MINVALUE and MAXVALUE are read as columns.
+                NodeEnum::ColumnRef(_) => Ok(()),
+                _ => walker.expression(node),
+            },
+        )
     }
 
     /// Options whose values are constants and words: they run nothing and name nothing.
     pub(super) fn plain_options(&mut self, options: &[Node]) -> Walked {
         self.each(options, |_, node| match inner(node)? {
             NodeEnum::DefElem(option) => {
-                let DefElem { defnamespace: _, defname, arg, defaction: _, arg_location: _, location } = &**option;
+                let DefElem {
+                    defnamespace: _,
+                    defname,
+                    arg,
+                    defaction: _,
+                    arg_location: _,
+                    location,
+                } = &**option;
                 match arg.as_deref().map(inner).transpose()? {
                     None
                     | Some(
@@ -401,7 +457,11 @@ impl Walker<'_> {
 
     /// Notes that a column has another name from now on.
     pub(super) fn rename_column(&mut self, table: &Name, from: &str, to: &str) {
-        self.change(Change::RenamedColumn(table.clone(), from.to_owned(), to.to_owned()));
+        self.change(Change::RenamedColumn(
+            table.clone(),
+            from.to_owned(),
+            to.to_owned(),
+        ));
     }
 }
 

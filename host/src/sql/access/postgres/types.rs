@@ -9,9 +9,29 @@ use crate::capability::{Columns, Name};
 
 /// Types of the server's that are written without `pg_catalog`: it comes first, so that no other can have their name.
 const COMMON: [&str; 23] = [
-    "bool", "bytea", "cidr", "date", "float4", "float8", "inet", "int2", "int4", "int8",
-    "json", "jsonb", "jsonpath", "macaddr", "name", "numeric", "oid", "point", "regclass", "text",
-    "timestamptz", "tsvector", "uuid",
+    "bool",
+    "bytea",
+    "cidr",
+    "date",
+    "float4",
+    "float8",
+    "inet",
+    "int2",
+    "int4",
+    "int8",
+    "json",
+    "jsonb",
+    "jsonpath",
+    "macaddr",
+    "name",
+    "numeric",
+    "oid",
+    "point",
+    "regclass",
+    "text",
+    "timestamptz",
+    "tsvector",
+    "uuid",
 ];
 
 impl Walker<'_> {
@@ -37,7 +57,9 @@ impl Walker<'_> {
         } = name;
         self.each(typmods, Self::type_modifier)?;
         if *pct_type {
-            let (column, table) = names.split_last().ok_or_else(|| super::unexpected("a type without a name"))?;
+            let (column, table) = names
+                .split_last()
+                .ok_or_else(|| super::unexpected("a type without a name"))?;
             super::text(column)?;
             let table = dotted(table)?;
             self.target(&table, *location)?;
@@ -52,7 +74,9 @@ impl Walker<'_> {
     fn type_modifier(&mut self, node: &Node) -> Walked {
         match inner(node)? {
             NodeEnum::AConst(_) => Ok(()),
-            NodeEnum::ColumnRef(word) => self.each(&word.fields, |_, field| super::text(field).map(drop)),
+            NodeEnum::ColumnRef(word) => {
+                self.each(&word.fields, |_, field| super::text(field).map(drop))
+            }
             other => Err(misplaced(other)),
         }
     }
@@ -90,7 +114,11 @@ impl Walker<'_> {
             .map(|cast| cast.function.clone())
             .collect();
         for function in functions {
-            if self.context.changes.has_made(crate::sql::access::Made::Function, &function) {
+            if self
+                .context
+                .changes
+                .has_made(crate::sql::access::Made::Function, &function)
+            {
                 self.calls += 1;
             } else {
                 self.call_of(function, -1);
@@ -105,7 +133,11 @@ impl Walker<'_> {
 
     /// A column that an older server would read where the parser sees a word.
     pub(super) fn old_column(&mut self, name: &str) -> Walked {
-        let items: Vec<_> = self.levels.iter().flat_map(|level| level.items.clone()).collect();
+        let items: Vec<_> = self
+            .levels
+            .iter()
+            .flat_map(|level| level.items.clone())
+            .collect();
         for item in items {
             if item.has(name) != super::scope::Has::No {
                 self.read_column(&item, name);

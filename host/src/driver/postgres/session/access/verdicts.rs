@@ -36,7 +36,7 @@ impl Verdicts {
     /// Keeps a verdict: by the shape where that tells enough, or else by the text. What changes definitions is not
     /// kept, since nothing that was known before holds after it.
     pub(super) fn keep(&mut self, sql: &str, shape: Option<String>, verdict: &Verdict) {
-        if verdict.definitions == Definitions::Changed || sql.len() > MAX_KEPT_TEXT {
+        if verdict.definitions != Definitions::Kept || sql.len() > MAX_KEPT_TEXT {
             return;
         }
         if self.texts.len() >= CAPACITY {
