@@ -1,5 +1,6 @@
 //! SQL text: tokens, statements, and what the words in it say. No server is asked.
 
+pub mod access;
 pub mod effects;
 pub mod guard;
 pub mod lasting;

@@ -103,15 +103,23 @@ fn check_names(
     authority: &Authority,
     protected: &Protected,
 ) -> Result<(), DriverError> {
+    if let Some(name) = protected_name(sql, dialect, protected) {
+        return Err(denial("access", &name, "the name belongs to Whimbrel"));
+    }
     for name in names(sql, dialect).map_while(Result::ok) {
-        if protected.covers(&name.text) {
-            return Err(denial("access", &name.text, "the name belongs to Whimbrel"));
-        }
         if authority.is_guest() && name.text == "set_config" {
             return Err(denial("set_config", "", SETTINGS));
         }
     }
     Ok(())
+}
+
+/// The first name in a text that belongs to Whimbrel.
+pub(crate) fn protected_name(sql: &str, dialect: Dialect, protected: &Protected) -> Option<String> {
+    names(sql, dialect)
+        .map_while(Result::ok)
+        .find(|name| protected.covers(&name.text))
+        .map(|name| name.text.into_owned())
 }
 
 /// The first words in upper case, without parentheses before them and without `EXPLAIN` and its options: what is

@@ -1,5 +1,6 @@
 //! A session: one connection, its transaction and its statements.
 
+mod access;
 mod commit;
 mod copying;
 mod cursors;
@@ -27,8 +28,9 @@ use crate::driver::{
     Authority, Canceller, Column, CommitError, CursorId, DatabaseError, Dialect, DriverError,
     Durability, RelationLock, ResultLimit, Rows, Session, Statement, Value,
 };
-use crate::sql::guard::{self, Protected};
+use crate::sql::guard::Protected;
 use crate::sql::leading_keywords;
+use access::StatementCheck;
 use cursors::Cursors;
 use opening::Opening;
 
@@ -55,8 +57,9 @@ pub(super) struct PostgresSession {
     cursors: Cursors,
     /// The host's statements.
     own_statements: StatementCache,
-    /// The migration's statements, which have passed the guard.
+    /// The migration's statements, which have passed the check.
     statements: StatementCache,
+    access: StatementCheck,
 }
 
 /// Whether the connection can take a request.
@@ -101,6 +104,7 @@ impl PostgresSession {
             cursors: Cursors::default(),
             own_statements: StatementCache::default(),
             statements: StatementCache::default(),
+            access: StatementCheck::default(),
         }
     }
 
@@ -181,22 +185,11 @@ impl PostgresSession {
 
     fn failed(&mut self, error: tokio_postgres::Error) -> DriverError {
         let error = self.link.translate(error);
+        self.access.failed();
         if self.transaction == Transaction::Open {
             self.transaction = Transaction::Failed;
         }
         error
-    }
-
-    fn check(&self, sql: &str) -> Result<(), DriverError> {
-        if sql.contains('\0') {
-            return Err(DriverError::Conversion(
-                "the statement contains a NUL character".to_owned(),
-            ));
-        }
-        if self.is_adrift() {
-            pooler::check_alone(sql)?;
-        }
-        guard::check(sql, Dialect::Postgresql, &self.authority, &self.protected)
     }
 
     /// Forgets prepared statements before one that may change what they return, and remembers one that may change the
@@ -224,7 +217,7 @@ impl PostgresSession {
     }
 
     async fn run_inner(&mut self, sql: &str) -> Result<u64, DriverError> {
-        self.check(sql)?;
+        self.check(sql).await?;
         if self.authority == Authority::Host {
             return self.run_own(sql).await;
         }
@@ -252,7 +245,7 @@ impl PostgresSession {
 
     async fn execute_inner(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {
         if self.authority == Authority::Host {
-            self.check(sql)?;
+            self.check(sql).await?;
             self.prepare_own([sql]).await?;
             let request = own_request(&self.link, &mut self.own_statements, sql, params)?;
             return self.send(request).await;
@@ -261,7 +254,7 @@ impl PostgresSession {
             return self.run_inner(sql).await;
         }
         if self.is_adrift() {
-            self.check(sql)?;
+            self.check(sql).await?;
             self.expect_changes(sql);
             let params: Vec<_> = params.iter().map(untyped).collect();
             let client = self.link.client.clone();
@@ -280,12 +273,14 @@ impl PostgresSession {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement);
         }
-        self.check(sql)?;
+        self.check(sql).await?;
         self.expect_changes(sql);
         self.has_prepared = true;
         let client = self.link.client.clone();
         let statement = self.send(client.prepare(sql)).await?;
-        self.statements.keep(sql, statement.clone(), None);
+        if self.access.may_keep() {
+            self.statements.keep(sql, statement.clone(), None);
+        }
         Ok(statement)
     }
 
@@ -324,6 +319,7 @@ impl PostgresSession {
     fn assume_inner(&mut self, authority: Authority) {
         if authority != self.authority {
             self.statements.clear();
+            self.access = StatementCheck::default();
         }
         self.authority = authority;
         // What a failed transaction has set goes with it.
@@ -575,6 +571,7 @@ impl Session for PostgresSession {
         if result.is_ok() {
             self.savepoints
                 .push((name.to_owned(), self.cursors.opened()));
+            self.access.savepoint(name);
         }
         self.leave(result)
     }
@@ -584,6 +581,7 @@ impl Session for PostgresSession {
         let result = self.command(&format!("RELEASE SAVEPOINT {name}")).await;
         if result.is_ok() {
             self.pop_savepoint(name);
+            self.access.release_savepoint(name);
         }
         self.leave(result)
     }
@@ -598,6 +596,7 @@ impl Session for PostgresSession {
             .await;
         if result.is_ok() {
             self.transaction = Transaction::Open;
+            self.access.rollback_to_savepoint(name);
             if let Some(opened_before) = self.pop_savepoint(name) {
                 self.cursors.forget_since(opened_before);
             }

@@ -52,7 +52,7 @@ impl PostgresSession {
         params: &[Value],
         limit: ResultLimit,
     ) -> Result<Rows, DriverError> {
-        self.check(sql)?;
+        self.check(sql).await?;
         let params: Vec<_> = params.iter().map(untyped).collect();
         let client = self.link.client.clone();
         let stream = self
@@ -104,7 +104,9 @@ impl PostgresSession {
             }
         };
         let reader = Arc::new(reader);
-        self.statements.keep(sql, statement, Some(reader.clone()));
+        if self.access.may_keep() {
+            self.statements.keep(sql, statement, Some(reader.clone()));
+        }
         Ok(reader)
     }
 
