@@ -16,7 +16,6 @@ mod examples;
 mod faults;
 mod forecasts;
 mod guests;
-mod legitimate;
 mod lock_timeouts;
 mod pods;
 mod pooler;
