@@ -47,6 +47,13 @@ type Walked = Result<(), Refusal>;
 /// them, and it does not look everywhere.
 const DEEPEST: usize = 4_000;
 
+/// How many comments may nest, and how many characters of operators may stand together: the parser's own work grows with
+/// their square and their cube.
+const LONGEST_RUN: usize = 64;
+
+/// How many times a column may be looked for in a table, for one statement.
+const MOST_WORK: usize = 2_000_000;
+
 /// A statement that has been parsed.
 #[derive(Debug)]
 pub struct Parsed {
@@ -116,7 +123,17 @@ impl Parsed {
 fn depth(sql: &str) -> usize {
     let (mut deepest, mut depth) = (0, 0_usize);
     let mut outer = Vec::new();
+    let (mut run, mut end) = (0, 0);
     for token in Lexer::new(sql, Dialect::Postgresql).map_while(Result::ok) {
+        run = match token.kind {
+            TokenKind::Symbol if token.offset == end => run + 1,
+            TokenKind::Comment => token.text.matches("/*").count(),
+            _ => 0,
+        };
+        end = token.end();
+        if run > LONGEST_RUN {
+            return usize::MAX;
+        }
         match token.kind {
             TokenKind::Comment => continue,
             TokenKind::Open => {
@@ -163,6 +180,10 @@ struct Walker<'a> {
     definitions: Definitions,
     /// How many calls were found of what is not known to be harmless.
     calls: usize,
+    /// How often a column was looked for in a table.
+    work: usize,
+    /// The number of columns of the widest table.
+    widest: usize,
 }
 
 impl<'a> Walker<'a> {
@@ -177,6 +198,8 @@ impl<'a> Walker<'a> {
             literals: Literals::Immaterial,
             definitions: Definitions::Kept,
             calls: 0,
+            work: 0,
+            widest: 0,
         }
     }
 
@@ -244,6 +267,18 @@ impl<'a> Walker<'a> {
     /// Notes what the statement may do to the names of the catalog.
     fn changes(&mut self, definitions: Definitions) {
         self.definitions = self.definitions.max(definitions);
+    }
+
+    /// Counts work that may grow with the square of a statement's length.
+    fn spend(&mut self, work: usize) -> Walked {
+        self.work = self.work.saturating_add(work);
+        if self.work > MOST_WORK {
+            return Err(Refusal::new(
+                "a statement that cannot be checked",
+                "it names too many columns of too many tables; take it apart",
+            ));
+        }
+        Ok(())
     }
 
     /// Refuses names of Whimbrel's.

@@ -310,6 +310,9 @@ impl Walker<'_> {
     /// Finds out whose column a name is, as the server does.
     fn column(&mut self, column: &ColumnRef) -> Walked {
         let ColumnRef { fields, location } = column;
+        // A table's columns are looked through as well.
+        let items: usize = self.levels.iter().map(|level| level.items.len()).sum();
+        self.spend(items.saturating_mul(1 + self.widest / 16))?;
         let (last, front) = fields
             .split_last()
             .ok_or_else(|| unexpected("a name of no parts"))?;

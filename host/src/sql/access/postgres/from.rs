@@ -107,6 +107,9 @@ impl Walker<'_> {
             }
             None => None,
         };
+        let width = target.columns.as_ref().map_or(0, Vec::len);
+        self.widest = self.widest.max(width);
+        self.spend(width)?;
         self.uses.push(TableUse {
             name: target.name.clone(),
             real: target.real.clone(),

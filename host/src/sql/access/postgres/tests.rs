@@ -271,4 +271,7 @@ macro_rules! files {
     )+};
 }
 
+mod bombs;
+mod calls;
+
 files! { queries rows definitions code forbidden functions }
