@@ -174,7 +174,8 @@ impl Control {
         self.state.load(Ordering::SeqCst) == CLOSED
     }
 
-    fn interrupt(&self) {
+    /// Stops the running statement.
+    pub(super) fn interrupt(&self) {
         if let Some(handle) = self.interrupt.get() {
             handle.interrupt();
         }
