@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use rusqlite::hooks::Action as Change;
 
-use super::guard::{Made, denied_own};
+use super::guard::{MAIN, Made, denied_own};
 use super::objects::{Object, Objects, Sort};
-use crate::capability::{Access, Action, Code, Grant, Kind, Layer, Name};
+use crate::capability::{Access, Action, Code, Columns, Grant, Kind, Layer, Name, Reach};
 use crate::driver::{DriverError, Touched};
 
 /// Whose a table is.
@@ -47,6 +47,7 @@ struct Rows {
 /// What is known of one call.
 #[derive(Debug)]
 pub(super) struct Audit {
+    grant: Grant,
     layer: Layer,
     /// What the database held before; none where nothing needs to be compared.
     baseline: Option<Arc<Objects>>,
@@ -60,6 +61,7 @@ pub(super) struct Audit {
 impl Default for Audit {
     fn default() -> Self {
         Self {
+            grant: Grant::default(),
             layer: Layer::Off,
             baseline: None,
             rows: Vec::new(),
@@ -73,6 +75,7 @@ impl Default for Audit {
 impl Audit {
     pub(super) fn new(grant: &Grant, baseline: Option<Arc<Objects>>) -> Self {
         Self {
+            grant: grant.in_lower_case(),
             layer: grant.layers.audit,
             baseline,
             limit: grant.limits.rows_written,
@@ -97,8 +100,11 @@ impl Audit {
             let name = table.to_ascii_lowercase();
             let access = match whose(&name) {
                 Whose::Own => None,
-                Whose::Virtual(owner) => Some(Access::new(Action::Write, Name::bare(owner))),
-                Whose::Ours | Whose::Other => Some(Access::new(action(change), Name::bare(name))),
+                Whose::Virtual(owner) => {
+                    Some(with_columns(access(Action::Write, &owner), &self.grant))
+                }
+                Whose::Ours => Some(access(action(change), &name)),
+                Whose::Other => Some(with_columns(access(action(change), &name), &self.grant)),
             };
             self.rows.push(Rows {
                 table: table.to_owned(),
@@ -171,6 +177,28 @@ fn action(change: Change) -> Action {
     }
 }
 
+/// The hook does not say which columns were written, so that it can only be told whether any of them may be.
+fn with_columns(access: Access, grant: &Grant) -> Access {
+    if grant.check(&access, MAIN).is_ok() {
+        return access;
+    }
+    let some = |column: &str| access.clone().with_columns(Columns::some([column]));
+    let named = match &grant.reach {
+        Reach::Everything => Some(some("rowid")),
+        Reach::Only(capabilities) => capabilities
+            .concerning(&access, MAIN)
+            .filter_map(|one| match &one.columns {
+                Columns::All => Some(some("rowid")),
+                Columns::Some(names) => names
+                    .iter()
+                    .map(|name| some(name))
+                    .find(|access| grant.check(access, MAIN).is_ok()),
+            })
+            .next(),
+    };
+    named.unwrap_or(access)
+}
+
 /// What makes one schema of another.
 fn changes(before: &Objects, now: &Objects, made: &Made) -> BTreeSet<Access> {
     let mut accesses: BTreeSet<Access> = made
@@ -222,7 +250,8 @@ fn change(
     after: Option<&Object>,
     made: &Made,
 ) -> Option<Access> {
-    let table_gone = made.dropped.contains(&before.table);
+    let table_gone = made.dropped.contains(&before.table)
+        || made.coded.contains(&(Code::View, before.table.clone()));
     let altered = !made.altered.is_empty();
     let same = after.is_some_and(|after| after.sql == before.sql && after.table == before.table);
     match (sort, after) {

@@ -87,6 +87,17 @@ impl Objects {
         Ok(objects)
     }
 
+    /// Connects the virtual tables, which reads the tables that hold their data: later it would look as if a statement
+    /// did. One that cannot be connected says so to whoever uses it.
+    pub(super) fn connect(&self, connection: &Connection) {
+        for ((_, name), object) in &self.main {
+            if object.module.is_some() {
+                let name = name.replace('"', "\"\"");
+                let _ = connection.prepare(&format!("SELECT 1 FROM main.\"{name}\""));
+            }
+        }
+    }
+
     pub(super) fn get(&self, sort: Sort, name: &str) -> Option<&Object> {
         self.main.get(&(sort, name.to_owned()))
     }

@@ -81,7 +81,8 @@ impl<'c> Worker<'c> {
 
     fn read_objects(&self, before: &Objects) -> Result<Arc<Objects>, DriverError> {
         let authority = self.guard.assume(Authority::Host);
-        let objects = Objects::read(self.connection, before);
+        let objects = Objects::read(self.connection, before)
+            .inspect(|objects| objects.connect(self.connection));
         self.guard.assume(authority);
         objects
             .map(Arc::new)

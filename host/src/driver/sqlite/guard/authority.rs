@@ -7,7 +7,7 @@ use crate::capability::Layer;
 use crate::driver::{Authority, DriverError};
 
 /// PRAGMAs that only read, and one that only changes how ALTER TABLE works until the transaction ends.
-const PRAGMAS: [&str; 18] = [
+const PRAGMAS: [&str; 19] = [
     "application_id",
     "compile_options",
     "data_version",
@@ -21,6 +21,7 @@ const PRAGMAS: [&str; 18] = [
     "integrity_check",
     "legacy_alter_table",
     "page_count",
+    "page_size",
     "quick_check",
     "schema_version",
     "table_info",

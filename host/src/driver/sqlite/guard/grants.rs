@@ -128,7 +128,7 @@ impl State {
 
     fn read(&self, context: &AuthContext<'_>, table: &str, column: &str) -> Asked {
         let table = table.to_ascii_lowercase();
-        if SCHEMA_TABLES.contains(&table.as_str()) || self.is_free(&table) {
+        if self.is_bookkeeping(&table) || self.is_free(&table) {
             return Asked::new();
         }
         let is_there = self.objects.has_relation(&table);
@@ -160,8 +160,7 @@ impl State {
         columns: Columns,
     ) -> Asked {
         let table = table.to_ascii_lowercase();
-        let bookkeeping = table.starts_with("sqlite_") && self.statement.keeps_books();
-        if SCHEMA_TABLES.contains(&table.as_str()) || bookkeeping || self.is_free(&table) {
+        if self.is_bookkeeping(&table) || self.is_free(&table) {
             return Asked::new();
         }
         if let Some(owner) = self.objects.owner_of(&table) {
@@ -180,6 +179,14 @@ impl State {
         self.made.has(table)
             || self.statement.targets.contains(table)
             || self.statement.is_at_work_in(table)
+    }
+
+    /// Whether SQLite keeps a table itself, and lets a statement in on its own behalf only, or anyone look.
+    fn is_bookkeeping(&self, table: &str) -> bool {
+        SCHEMA_TABLES.contains(&table)
+            || (table.starts_with("sqlite_") && self.statement.keeps_books())
+            // R-tree tables ask how large they are.
+            || (table == "sqlite_stat1" && self.statement.is_virtual_at_work())
     }
 
     fn replaces(&self, context: &AuthContext<'_>) -> bool {

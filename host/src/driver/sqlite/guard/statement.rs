@@ -76,6 +76,11 @@ impl Statement {
         self.stage == Stage::Running && self.has_shadow(table)
     }
 
+    /// Whether a virtual table that it uses is at work.
+    pub(super) fn is_virtual_at_work(&self) -> bool {
+        self.stage == Stage::Running && !self.virtuals.is_empty()
+    }
+
     fn has_shadow(&self, table: &str) -> bool {
         self.virtuals
             .iter()
