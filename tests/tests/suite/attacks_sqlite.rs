@@ -518,7 +518,6 @@ async fn more_rows_than_granted_end_the_call() {
 /// Statements that take too long wherever they are, the time for their preparation included.
 #[tokio::test]
 async fn every_bomb_is_defused() {
-    let mut fixture = Fixture::new(SCHEMA).await;
     let mut views: Vec<String> = vec!["a0 AS (SELECT 1 AS x)".to_owned()];
     for n in 1..40 {
         let before = n - 1;
@@ -531,7 +530,11 @@ async fn every_bomb_is_defused() {
     let wide = format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(100_000));
     let hungry = format!(
         "SELECT length(max({}))",
-        vec!["randomblob(250000000)"; 90].join(", ")
+        vec!["randomblob(60000000)"; 90].join(", ")
+    );
+    let long = format!(
+        "SELECT {}",
+        vec!["length(randomblob(60000000))"; 12].join(", ")
     );
     let pattern = format!(
         "SELECT '{}' LIKE '{}b'",
@@ -544,28 +547,29 @@ async fn every_bomb_is_defused() {
         deep.as_str(),
         wide.as_str(),
         hungry.as_str(),
+        long.as_str(),
         pattern.as_str(),
     ] {
+        let mut fixture = Fixture::new(SCHEMA).await;
         fixture.guest(&grant("", Layers::ALL)).await;
         let canceller = fixture.session.canceller();
         let started = std::time::Instant::now();
         let watch = async {
-            loop {
+            for _ in 0..6 {
                 tokio::time::sleep(Duration::from_millis(500)).await;
                 canceller.cancel().await;
             }
         };
         let result = tokio::select! {
-            result = run(&mut *fixture.session, sql) => result,
-            () = watch => unreachable!(),
+            result = run(&mut *fixture.session, sql) => Some(result),
+            () = watch => None,
         };
+        drop(fixture);
         let start: String = sql.chars().take(60).collect();
-        assert!(result.is_err(), "{start}");
-        assert!(
-            started.elapsed() < Duration::from_secs(10),
-            "{start}: {:?}",
-            started.elapsed()
-        );
+        assert!(!matches!(result, Some(Ok(()))), "{start}");
+        // Three seconds of asking, five of waiting, and some for a machine that is busy.
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(15), "{start}: {took:?}");
     }
 }
 

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::error;
 use super::thread::Control;
-use crate::driver::DriverError;
+use crate::driver::{Authority, DriverError};
 
 /// A database by its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,6 +81,8 @@ enum OpenError {
 
 /// The longest text or blob that SQLite builds, in bytes.
 const MAX_VALUE_BYTES: i32 = 256 << 20;
+/// The same for a component: a function that builds one value cannot be stopped.
+const MAX_GUEST_VALUE_BYTES: i32 = 64 << 20;
 /// The longest statement, in bytes.
 const MAX_STATEMENT_BYTES: i32 = 64 << 20;
 /// VACUUM attaches one database for itself; nothing else may.
@@ -309,6 +311,24 @@ pub(super) fn harden(
         std::thread::sleep(pause.min(left));
         true
     }))
+}
+
+/// Bounds the values that statements build in somebody's name.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub(super) fn bound_values(
+    connection: &Connection,
+    authority: &Authority,
+) -> Result<(), DriverError> {
+    let most = match authority {
+        Authority::Guest(_) => MAX_GUEST_VALUE_BYTES,
+        Authority::Host | Authority::File(_) => MAX_VALUE_BYTES,
+    };
+    connection
+        .set_limit(Limit::SQLITE_LIMIT_LENGTH, most)
+        .map_err(|problem| error::convert(problem, ""))?;
+    Ok(())
 }
 
 /// Bounds the memory of SQLite for the whole process, from the first migration on: one statement can build any number of

@@ -9,7 +9,7 @@ use rusqlite::{CachedStatement, Connection, Statement, ffi};
 use super::cursor::{self, Cursor, Failure};
 use super::guard::{Effect, Guard, Phase};
 use super::objects::Objects;
-use super::place::{Place, bound_memory};
+use super::place::{Place, bound_memory, bound_values};
 use super::{error, foreign_keys, values};
 use crate::capability::{Grant, Layer};
 use crate::driver::{Authority, Column, Dialect, DriverError, ResultLimit, Rows, Touched, Value};
@@ -63,6 +63,7 @@ impl<'c> Worker<'c> {
         if let Some(grant) = authority.grant() {
             self.hold(grant)?;
         }
+        bound_values(self.connection, &authority)?;
         self.guard.assume(authority);
         Ok(())
     }
