@@ -64,6 +64,21 @@ impl Capability {
         self.action.allows(access.action) && self.object.matches(&access.object, default_schema)
     }
 
+    /// The same with all names in lower case, as SQLite compares them.
+    pub fn in_lower_case(&self) -> Self {
+        let columns = match &self.columns {
+            Columns::All => Columns::All,
+            Columns::Some(names) => {
+                Columns::some(names.iter().map(|name| name.to_ascii_lowercase()))
+            }
+        };
+        Self {
+            action: self.action,
+            object: self.object.in_lower_case(),
+            columns,
+        }
+    }
+
     /// Whether both speak of some object in common.
     pub fn meets(&self, other: &Self) -> bool {
         self.action == other.action

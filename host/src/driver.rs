@@ -16,6 +16,7 @@ mod scratch;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod tape;
+mod touched;
 mod value;
 
 use std::fmt;
@@ -33,6 +34,7 @@ pub(crate) use cells::{Cells, Run, span};
 pub use error::{CommitError, DatabaseError, DriverError};
 pub use locks::RelationLock;
 pub use scratch::Scratch;
+pub use touched::Touched;
 pub use value::{Column, Value};
 
 use crate::capability::Grant;
@@ -254,6 +256,16 @@ pub trait Session: Send {
         _relations: &[u32],
     ) -> Result<Vec<(u32, String)>, DriverError> {
         Ok(Vec::new())
+    }
+
+    /// What has really been done in the open transaction since the last [`Session::assume`] of another authority than
+    /// [`Authority::Host`], rolled back savepoints included.
+    ///
+    /// # Errors
+    /// A database error; [`DriverError::Denied`] where something of Whimbrel's own was touched; [`DriverError::Limit`]
+    /// where more rows were written than are granted.
+    async fn touched(&mut self) -> Result<Touched, DriverError> {
+        Ok(Touched::default())
     }
 
     /// Rolls back whatever transaction is open; does nothing when none is.

@@ -121,6 +121,18 @@ impl Grant {
         self.reach == Reach::Everything && self.denied.is_empty()
     }
 
+    /// The same with all names in lower case, as SQLite compares them.
+    pub fn in_lower_case(&self) -> Self {
+        Self {
+            reach: match &self.reach {
+                Reach::Everything => Reach::Everything,
+                Reach::Only(capabilities) => Reach::Only(capabilities.in_lower_case()),
+            },
+            denied: self.denied.in_lower_case(),
+            ..self.clone()
+        }
+    }
+
     /// Judges an access. `default_schema` is that of names without one. Denials win.
     ///
     /// # Errors

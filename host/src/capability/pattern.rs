@@ -70,6 +70,14 @@ impl Pattern {
         self.name.0.len() == 1 && self.schema.as_ref().is_none_or(|glob| glob.0.len() == 1)
     }
 
+    /// The same in lower case, as SQLite compares names.
+    pub(super) fn in_lower_case(&self) -> Self {
+        Self {
+            schema: self.schema.as_ref().map(Glob::in_lower_case),
+            name: self.name.in_lower_case(),
+        }
+    }
+
     /// The schema and the name that it stands for, `%` for any characters and with `\` before what LIKE would take for
     /// more; the schema is none for the default one.
     pub fn to_like(&self) -> (Option<String>, String) {
@@ -84,6 +92,15 @@ impl Glob {
 
     fn exactly(name: &str) -> Self {
         Self(vec![name.to_owned()])
+    }
+
+    fn in_lower_case(&self) -> Self {
+        Self(
+            self.0
+                .iter()
+                .map(|part| part.to_ascii_lowercase())
+                .collect(),
+        )
     }
 
     fn matches(&self, text: &str) -> bool {

@@ -56,6 +56,11 @@ impl Capabilities {
         columns.is_some_and(|columns| columns.cover(&access.columns))
     }
 
+    /// The same with all names in lower case, as SQLite compares them.
+    pub fn in_lower_case(&self) -> Self {
+        self.0.iter().map(Capability::in_lower_case).collect()
+    }
+
     /// Those that speak of what an access does to its object.
     pub fn concerning<'a>(
         &'a self,

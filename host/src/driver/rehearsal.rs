@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::tape::{Answer, Question, Tape};
 use super::{
     Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
-    RelationLock, ResultLimit, Rows, Session, Statement, Value,
+    RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
 };
 use crate::sql::lasting;
 
@@ -82,6 +82,10 @@ impl Session for Rehearsal {
 
     async fn begin(&mut self) -> Result<(), DriverError> {
         self.session.begin().await
+    }
+
+    async fn touched(&mut self) -> Result<Touched, DriverError> {
+        self.session.touched().await
     }
 
     fn will_write(&mut self, table: &str) {

@@ -3,6 +3,7 @@
 //! A session is a connection on a thread of its own. Reading never makes a file: a database that is not there is
 //! empty until the first write.
 
+mod audit;
 mod backup;
 mod cursor;
 mod decimal;
@@ -10,6 +11,7 @@ mod error;
 mod foreign_keys;
 mod guard;
 mod lock;
+mod objects;
 mod place;
 mod process;
 mod restore;

@@ -7,6 +7,7 @@
 
 mod alembic;
 mod attacks;
+mod attacks_sqlite;
 mod backups;
 mod build_rust;
 mod cli;

@@ -1,76 +1,31 @@
-//! What a statement may do under the session's authority: SQLite's authorizer, and a look at the text for what the
-//! authorizer is not told.
+//! What a statement may do: SQLite's authorizer, and a look at the text for what the authorizer is not told.
 //!
-//! Writes to `sqlite_schema` look like any CREATE to the authorizer; SQLite's defensive mode, which is always on,
-//! refuses them.
+//! It judges by the authority of the session first, and then by what is granted. Writes to `sqlite_schema` look like any
+//! CREATE to the authorizer; SQLite's defensive mode, which is always on, refuses them, as it does those to the tables in
+//! which virtual ones keep their data.
+
+mod authority;
+mod functions;
+mod grants;
+mod made;
+mod statement;
+mod text;
 
 use std::collections::BTreeSet;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use rusqlite::hooks::{AuthAction, AuthContext, Authorization, TransactionOperation};
+use rusqlite::hooks::{Action, AuthAction, AuthContext, Authorization};
 
-use crate::driver::{Authority, Dialect, DriverError};
+use self::authority::denied;
+pub(super) use self::authority::denied_own;
+pub(super) use self::grants::MAIN;
+pub(super) use self::made::Made;
+pub(super) use self::statement::{Effect, Statement};
+use super::audit::{Audit, Budget};
+use super::objects::Objects;
+use crate::capability::{Grant, Layer, Layers};
+use crate::driver::{Authority, Dialect, DriverError, Touched};
 use crate::sql::{Lexer, TokenKind, leading_keywords, names};
-
-/// PRAGMAs that only read, and one that only changes how ALTER TABLE works until the transaction ends.
-const PRAGMAS: [&str; 18] = [
-    "application_id",
-    "compile_options",
-    "data_version",
-    "encoding",
-    "foreign_key_check",
-    "foreign_key_list",
-    "freelist_count",
-    "index_info",
-    "index_list",
-    "index_xinfo",
-    "integrity_check",
-    "legacy_alter_table",
-    "page_count",
-    "quick_check",
-    "schema_version",
-    "table_info",
-    "table_list",
-    "table_xinfo",
-];
-
-/// Those among them that take an argument; the others are for reading only.
-const PRAGMAS_WITH_ARGUMENT: [&str; 11] = [
-    "foreign_key_check",
-    "foreign_key_list",
-    "index_info",
-    "index_list",
-    "index_xinfo",
-    "integrity_check",
-    "legacy_alter_table",
-    "quick_check",
-    "table_info",
-    "table_list",
-    "table_xinfo",
-];
-
-/// What a SQL migration may set beyond them: versions that live in the file, and upkeep.
-const FILE_PRAGMAS: [&str; 7] = [
-    "analysis_limit",
-    "application_id",
-    "defer_foreign_keys",
-    "foreign_keys",
-    "incremental_vacuum",
-    "optimize",
-    "user_version",
-];
-
-/// Virtual tables that keep all of their data in the database itself.
-const MODULES: [&str; 8] = [
-    "fts3",
-    "fts4",
-    "fts4aux",
-    "fts5",
-    "fts5vocab",
-    "rtree",
-    "rtree_i32",
-    "geopoly",
-];
 
 /// Whether a transaction of the host is open.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +45,7 @@ pub(super) struct Written {
     pub(super) renamed: bool,
 }
 
-/// Judges statements; shared by the session and the connection's authorizer.
+/// Judges statements; shared by the session and the connection's hooks.
 #[derive(Debug)]
 pub(super) struct Guard {
     version_table: String,
@@ -100,9 +55,19 @@ pub(super) struct Guard {
 #[derive(Debug)]
 struct State {
     authority: Authority,
+    /// What is granted, its names in lower case; none where there is nothing to ask.
+    grant: Option<Arc<Grant>>,
+    layers: Layers,
     phase: Phase,
     denial: Option<DriverError>,
     written: Written,
+    /// What the database holds, where that matters.
+    objects: Arc<Objects>,
+    made: Made,
+    /// What was made when each open savepoint was set.
+    savepoints: Vec<(String, Made)>,
+    statement: Statement,
+    audit: Audit,
 }
 
 impl Guard {
@@ -114,9 +79,16 @@ impl Guard {
                 .to_owned(),
             state: Mutex::new(State {
                 authority: Authority::Host,
+                grant: None,
+                layers: Layers::ALL,
                 phase: Phase::Autocommit,
                 denial: None,
                 written: Written::default(),
+                objects: Arc::default(),
+                made: Made::default(),
+                savepoints: Vec::new(),
+                statement: Statement::default(),
+                audit: Audit::default(),
             }),
         }
     }
@@ -130,6 +102,19 @@ impl Guard {
         std::mem::replace(&mut self.state().authority, authority)
     }
 
+    /// Holds what follows to a grant, in a database that has these objects.
+    pub(super) fn hold(&self, grant: &Grant, objects: Option<Arc<Objects>>) {
+        let mut state = self.state();
+        let asks = grant.layers.statements == Layer::On && !grant.is_unrestricted();
+        state.grant = asks.then(|| Arc::new(grant.in_lower_case()));
+        state.layers = grant.layers;
+        state.made = Made::default();
+        state.savepoints.clear();
+        state.statement = Statement::default();
+        state.audit = Audit::new(grant, objects.clone());
+        state.objects = objects.unwrap_or_default();
+    }
+
     pub(super) fn phase(&self) -> Phase {
         self.state().phase
     }
@@ -139,6 +124,15 @@ impl Guard {
         let mut state = self.state();
         state.phase = phase;
         state.written = Written::default();
+        state.savepoints.clear();
+    }
+
+    /// Forgets what was done: it is not in effect, and so the database may hold something else now.
+    pub(super) fn undo(&self) {
+        let mut state = self.state();
+        state.audit = Audit::default();
+        state.objects = Arc::default();
+        state.made = Made::default();
     }
 
     /// What statements have written since the transaction began.
@@ -162,32 +156,40 @@ impl Guard {
                 .is_some_and(|start| start.eq_ignore_ascii_case(PREFIX))
     }
 
-    /// Judges the text of a statement before SQLite sees it.
+    /// Judges the text of a statement before SQLite sees it, and prepares for what the authorizer is going to be told of it.
     ///
     /// # Errors
     /// [`DriverError::Denied`].
     pub(super) fn check_text(&self, sql: &str) -> Result<(), DriverError> {
+        let mut state = self.state();
         if leading_keywords(sql, Dialect::Sqlite, 1) == ["ALTER"]
             && names(sql, Dialect::Sqlite)
                 .filter_map(Result::ok)
                 .any(|name| name.text == "rename")
         {
-            self.state().written.renamed = true;
+            state.written.renamed = true;
         }
-        let authority = self.authority();
-        if authority == Authority::Host {
+        if state.authority == Authority::Host {
             return Ok(());
         }
+        state.denial = None;
+        state.statement = match state.audit.baseline() {
+            Some(_) => Statement::of(sql),
+            None => Statement::default(),
+        };
         // The authorizer hears of it only when it runs.
         if leading_keywords(sql, Dialect::Sqlite, 1) == ["VACUUM"] {
             return Err(denied(
                 "VACUUM",
                 "",
-                match authority {
+                match state.authority {
                     Authority::Guest(_) => "it rewrites the whole database",
                     _ => "only a plain VACUUM writes no other file",
                 },
             ));
+        }
+        if state.layers.statements == Layer::Off {
+            return Ok(());
         }
         match self.mentions_protected(sql) {
             Some((operation, object)) => Err(denied_own(operation, &object)),
@@ -232,14 +234,26 @@ impl Guard {
         None
     }
 
-    /// SQLite's callback, at the preparation of a statement.
+    /// SQLite's callback, at the preparation of a statement, and of those that SQLite makes for itself while one runs.
     pub(super) fn authorize(&self, context: &AuthContext<'_>) -> Authorization {
         let mut state = self.state();
         note_written(&mut state.written, context.action);
         if state.authority == Authority::Host {
             return Authorization::Allow;
         }
-        match self.judge(context.action, &state.authority, state.phase) {
+        let state = &mut *state;
+        if state.audit.baseline().is_some() {
+            state.statement.note(context, &state.objects, &state.made);
+        }
+        let verdict = self
+            .judge(
+                context.action,
+                &state.authority,
+                state.phase,
+                state.layers.statements,
+            )
+            .and_then(|()| state.ask(context));
+        match verdict {
             Ok(()) => Authorization::Allow,
             Err(denial) => {
                 state.denial.get_or_insert(denial);
@@ -248,195 +262,119 @@ impl Guard {
         }
     }
 
-    fn judge(
-        &self,
-        action: AuthAction<'_>,
-        authority: &Authority,
-        phase: Phase,
-    ) -> Result<(), DriverError> {
-        use AuthAction as A;
-        let own = |operation: &str, objects: &[&str]| match objects
+    /// Says that the statement is prepared and begins to run.
+    pub(super) fn prepared(&self) {
+        self.state().statement.run();
+    }
+
+    /// Says that the statement has run to its end; tells what that means.
+    pub(super) fn executed(&self) -> Effect {
+        let state = self.state();
+        if state.authority == Authority::Host {
+            return Effect::Rows;
+        }
+        state.statement.effect()
+    }
+
+    /// Takes note of what the last statement has made of the schema.
+    pub(super) fn adopt(&self, objects: Arc<Objects>) {
+        let mut state = self.state();
+        let state = &mut *state;
+        state.made.take(&state.statement, &state.objects, &objects);
+        state.audit.settle();
+        state.objects = objects;
+    }
+
+    /// SQLite's callback before a row is added, changed or removed.
+    pub(super) fn note_row(&self, action: Action, database: &str, table: &str) -> Budget {
+        let mut state = self.state();
+        if state.authority == Authority::Host {
+            return Budget::Left;
+        }
+        let State {
+            audit,
+            objects,
+            made,
+            statement,
+            ..
+        } = &mut *state;
+        audit.note_row(action, database, table, |table| {
+            if self.protects(table) {
+                return super::audit::Whose::Ours;
+            }
+            made.whose(table, objects, statement)
+        })
+    }
+
+    /// What was done since [`Guard::hold`], in a database that has these objects now.
+    ///
+    /// # Errors
+    /// [`DriverError::Denied`] for what is Whimbrel's own, [`DriverError::Limit`].
+    pub(super) fn touched(&self, now: Option<&Objects>) -> Result<Touched, DriverError> {
+        let mut state = self.state();
+        let State { audit, made, .. } = &mut *state;
+        if let Some(now) = now {
+            audit.compare(made, now);
+        }
+        audit.touched(|name| self.protects(name))
+    }
+
+    /// Whether what was done is to be compared with what the database held before.
+    pub(super) fn compares(&self) -> bool {
+        self.state().audit.baseline().is_some()
+    }
+
+    /// What the database held when it was last looked at.
+    pub(super) fn objects(&self) -> Arc<Objects> {
+        Arc::clone(&self.state().objects)
+    }
+
+    /// The error of a session whose migration has written more rows than it may.
+    pub(super) fn overdrawn(&self) -> Option<DriverError> {
+        self.state().audit.overdrawn()
+    }
+
+    /// Remembers what is made already, for a return to a savepoint.
+    pub(super) fn mark(&self, savepoint: &str) {
+        let mut state = self.state();
+        let made = state.made.clone();
+        state.savepoints.push((savepoint.to_owned(), made));
+    }
+
+    /// Forgets a savepoint and all that were set after it.
+    pub(super) fn forget(&self, savepoint: &str) {
+        let mut state = self.state();
+        if let Some(at) = state
+            .savepoints
             .iter()
-            .find(|name| self.protects(name))
+            .rposition(|(name, _)| name == savepoint)
         {
-            Some(object) => Err(denied_own(operation, object)),
-            None => Ok(()),
-        };
-        match action {
-            A::Transaction { operation } => Err(denied(
-                match operation {
-                    TransactionOperation::Begin => "BEGIN",
-                    TransactionOperation::Rollback => "ROLLBACK",
-                    _ => "COMMIT",
-                },
-                "",
-                TRANSACTION,
-            )),
-            A::Savepoint {
-                operation,
-                savepoint_name,
-            } => Err(denied(
-                match operation {
-                    TransactionOperation::Begin => "SAVEPOINT",
-                    TransactionOperation::Rollback => "ROLLBACK TO",
-                    _ => "RELEASE",
-                },
-                savepoint_name,
-                "savepoints are set through the host, which tracks them",
-            )),
-            A::Attach { .. } => Err(denied("ATTACH", "", ONE_DATABASE)),
-            A::Detach { database_name } => Err(denied("DETACH", database_name, ONE_DATABASE)),
-            A::Pragma {
-                pragma_name,
-                pragma_value,
-            } => self.judge_pragma(pragma_name, pragma_value, authority, phase),
-            A::Function { function_name }
-                if function_name.eq_ignore_ascii_case("load_extension") =>
-            {
-                Err(denied(
-                    "load_extension",
-                    "",
-                    "native code cannot be loaded into the host",
-                ))
-            }
-            A::CreateVtable {
-                table_name,
-                module_name,
-            }
-            | A::DropVtable {
-                table_name,
-                module_name,
-            } => {
-                if !MODULES
-                    .iter()
-                    .any(|module| module.eq_ignore_ascii_case(module_name))
-                {
-                    return Err(denied(
-                        "CREATE VIRTUAL TABLE",
-                        module_name,
-                        "only full-text and R-tree tables keep all of their data in the database",
-                    ));
-                }
-                own("CREATE VIRTUAL TABLE", &[table_name])
-            }
-            A::Read { table_name, .. } => own("SELECT", &[table_name]),
-            A::Insert { table_name } => own("INSERT", &[table_name]),
-            A::Update { table_name, .. } => own("UPDATE", &[table_name]),
-            A::Delete { table_name } => own("DELETE", &[table_name]),
-            A::AlterTable { table_name, .. } => own("ALTER TABLE", &[table_name]),
-            A::CreateTable { table_name } | A::CreateTempTable { table_name } => {
-                own("CREATE TABLE", &[table_name])
-            }
-            A::DropTable { table_name } | A::DropTempTable { table_name } => {
-                own("DROP TABLE", &[table_name])
-            }
-            A::CreateView { view_name } | A::CreateTempView { view_name } => {
-                own("CREATE VIEW", &[view_name])
-            }
-            A::DropView { view_name } | A::DropTempView { view_name } => {
-                own("DROP VIEW", &[view_name])
-            }
-            A::CreateIndex {
-                index_name,
-                table_name,
-            }
-            | A::CreateTempIndex {
-                index_name,
-                table_name,
-            } => own("CREATE INDEX", &[index_name, table_name]),
-            A::DropIndex {
-                index_name,
-                table_name,
-            }
-            | A::DropTempIndex {
-                index_name,
-                table_name,
-            } => own("DROP INDEX", &[index_name, table_name]),
-            A::CreateTrigger {
-                trigger_name,
-                table_name,
-            }
-            | A::CreateTempTrigger {
-                trigger_name,
-                table_name,
-            } => own("CREATE TRIGGER", &[trigger_name, table_name]),
-            A::DropTrigger {
-                trigger_name,
-                table_name,
-            }
-            | A::DropTempTrigger {
-                trigger_name,
-                table_name,
-            } => own("DROP TRIGGER", &[trigger_name, table_name]),
-            A::Select
-            | A::Recursive
-            | A::Function { .. }
-            | A::Analyze { .. }
-            | A::Reindex { .. } => Ok(()),
-            _ => Err(denied(
-                "the statement",
-                "",
-                "it does something that Whimbrel does not know",
-            )),
+            state.savepoints.truncate(at);
         }
     }
 
-    fn judge_pragma(
-        &self,
-        name: &str,
-        value: Option<&str>,
-        authority: &Authority,
-        phase: Phase,
-    ) -> Result<(), DriverError> {
-        let operation = format!("PRAGMA {name}");
-        let is = |list: &[&str]| list.iter().any(|known| known.eq_ignore_ascii_case(name));
-        if name.eq_ignore_ascii_case("foreign_keys")
-            && value.is_some()
-            && phase == Phase::Transaction
-        {
-            return Err(denied(
-                &operation,
-                "",
-                "it does nothing inside a transaction; foreign keys are checked before the commit",
-            ));
+    /// Goes back to a savepoint, which ends.
+    pub(super) fn go_back(&self, savepoint: &str, objects: Option<Arc<Objects>>) {
+        let mut state = self.state();
+        let at = state
+            .savepoints
+            .iter()
+            .rposition(|(name, _)| name == savepoint);
+        let ended = at
+            .map(|at| state.savepoints.split_off(at))
+            .unwrap_or_default();
+        if let Some((_, made)) = ended.into_iter().next() {
+            state.made = made;
         }
-        if let Some(table) = value.filter(|value| self.protects(value)) {
-            return Err(denied_own(&operation, table));
-        }
-        let allowed = if value.is_some() {
-            is(&PRAGMAS_WITH_ARGUMENT)
-        } else {
-            is(&PRAGMAS) || is(&["foreign_keys", "user_version"])
-        };
-        if allowed || (matches!(authority, Authority::File(_)) && is(&FILE_PRAGMAS)) {
-            Ok(())
-        } else {
-            Err(denied(
-                &operation,
-                "",
-                "it is not among the PRAGMAs that are known to be harmless",
-            ))
+        state.audit.settle();
+        if let Some(objects) = objects {
+            state.objects = objects;
         }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-const TRANSACTION: &str = "the host begins and ends the transaction";
-const ONE_DATABASE: &str = "a migration works on the one database that it was given";
-
-fn denied(operation: &str, object: &str, reason: &str) -> DriverError {
-    DriverError::Denied {
-        operation: operation.to_owned(),
-        object: object.to_owned(),
-        reason: reason.to_owned(),
-    }
-}
-
-fn denied_own(operation: &str, object: &str) -> DriverError {
-    denied(operation, object, &format!("`{object}` is Whimbrel's own"))
 }
 
 fn note_written(written: &mut Written, action: AuthAction<'_>) {

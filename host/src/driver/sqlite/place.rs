@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use super::error;
 use super::thread::Control;
-use crate::driver::DriverError;
+use crate::driver::{Authority, DriverError};
 
 /// A database by its address.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,10 +81,20 @@ enum OpenError {
 
 /// The longest text or blob that SQLite builds, in bytes.
 const MAX_VALUE_BYTES: i32 = 256 << 20;
+/// The same for a component: a function that builds one value cannot be stopped.
+const MAX_GUEST_VALUE_BYTES: i32 = 64 << 20;
 /// The longest statement, in bytes.
 const MAX_STATEMENT_BYTES: i32 = 64 << 20;
 /// VACUUM attaches one database for itself; nothing else may.
 const MAX_ATTACHED: i32 = 1;
+/// The longest pattern of LIKE and GLOB, in bytes: a long one takes long, and nothing stops it.
+const MAX_PATTERN_BYTES: i32 = 1_000;
+/// How deep triggers fire triggers.
+const MAX_TRIGGER_DEPTH: i32 = 100;
+/// The longest program that a statement may become.
+const MAX_STEPS_OF_A_PROGRAM: i32 = 25_000_000;
+/// What SQLite may hold in memory, in bytes, for all connections of the process together.
+const MAX_HEAP_BYTES: i64 = 1 << 30;
 /// How many steps of SQLite's machine lie between two looks at whether to stop.
 const STEPS_BETWEEN_CHECKS: i32 = 4_000;
 
@@ -278,6 +288,10 @@ pub(super) fn harden(
         (Limit::SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES),
         (Limit::SQLITE_LIMIT_SQL_LENGTH, MAX_STATEMENT_BYTES),
         (Limit::SQLITE_LIMIT_ATTACHED, MAX_ATTACHED),
+        (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, MAX_PATTERN_BYTES),
+        (Limit::SQLITE_LIMIT_TRIGGER_DEPTH, MAX_TRIGGER_DEPTH),
+        (Limit::SQLITE_LIMIT_VDBE_OP, MAX_STEPS_OF_A_PROGRAM),
+        (Limit::SQLITE_LIMIT_WORKER_THREADS, 0),
     ] {
         connection.set_limit(limit, value)?;
     }
@@ -297,6 +311,35 @@ pub(super) fn harden(
         std::thread::sleep(pause.min(left));
         true
     }))
+}
+
+/// Bounds the values that statements build in somebody's name.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub(super) fn bound_values(
+    connection: &Connection,
+    authority: &Authority,
+) -> Result<(), DriverError> {
+    let most = match authority {
+        Authority::Guest(_) => MAX_GUEST_VALUE_BYTES,
+        Authority::Host | Authority::File(_) => MAX_VALUE_BYTES,
+    };
+    connection
+        .set_limit(Limit::SQLITE_LIMIT_LENGTH, most)
+        .map_err(|problem| error::convert(problem, ""))?;
+    Ok(())
+}
+
+/// Bounds the memory of SQLite for the whole process, from the first migration on: one statement can build any number of
+/// values, each of which is within its limit. A lower bound that is set already stays.
+///
+/// # Errors
+/// Whatever SQLite reports.
+pub(super) fn bound_memory(connection: &Connection) -> Result<(), DriverError> {
+    connection
+        .pragma_update(None, "hard_heap_limit", MAX_HEAP_BYTES)
+        .map_err(|problem| error::convert(problem, ""))
 }
 
 /// Resolves `%20` and its like; a percent sign that starts no escape stands for itself.

@@ -5,15 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use rusqlite::hooks::{AuthContext, PreUpdateCase};
 
+use super::audit::Budget;
 use super::error;
 use super::guard::Guard;
 use super::place::{self, Opened, Place, Purpose};
-use super::thread::Thread;
+use super::thread::{Control, Thread};
 use super::worker::{Seed, Worker};
 use crate::driver::{
     Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
-    ResultLimit, Rows, Session, Statement, Value,
+    ResultLimit, Rows, Session, Statement, Touched, Value,
 };
 
 /// What a session is connected to.
@@ -121,7 +123,7 @@ async fn start(
     purpose: Purpose,
 ) -> Result<(Thread, Connected), DriverError> {
     let Seed { guard, place } = seed.clone();
-    let open = Box::new(move |control: &_| {
+    let open = Box::new(move |control: &Arc<Control>| {
         let (mut connection, connected) = match place.open(purpose)? {
             Opened::Database(connection) => (connection, Connected::Database),
             Opened::Missing(connection) => (connection, Connected::Nothing),
@@ -131,7 +133,17 @@ async fn start(
                 connection.pragma_update(None, "query_only", connected == Connected::Nothing)
             })
             .and_then(|()| {
-                connection.authorizer(Some(move |context: rusqlite::hooks::AuthContext<'_>| {
+                let (guard, control) = (Arc::clone(&guard), Arc::clone(control));
+                connection.preupdate_hook(Some(
+                    move |change, database: &str, table: &str, _: &PreUpdateCase| {
+                        if guard.note_row(change, database, table) == Budget::Spent {
+                            control.interrupt();
+                        }
+                    },
+                ))
+            })
+            .and_then(|()| {
+                connection.authorizer(Some(move |context: AuthContext<'_>| {
                     guard.authorize(&context)
                 }))
             })
@@ -165,6 +177,10 @@ impl Session for SqliteSession {
 
     async fn record(&mut self, records: &[Statement]) -> Result<(), CommitError> {
         self.write(records, |worker| worker.check()).await
+    }
+
+    async fn touched(&mut self) -> Result<Touched, DriverError> {
+        self.thread.call(|worker| worker.touched()).await
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {

@@ -4,8 +4,9 @@
 //! dropped stops the statement and ends the thread, which rolls back whatever was open.
 
 use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, OnceLock, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use rusqlite::{Connection, InterruptHandle};
@@ -24,7 +25,13 @@ pub(super) struct Thread {
     jobs: Option<mpsc::Sender<Job>>,
     control: Arc<Control>,
     handle: Option<JoinHandle<()>>,
+    /// Has nothing to say until its other side goes, with the connection.
+    ended: Mutex<mpsc::Receiver<()>>,
 }
+
+/// How long the end of a thread is waited for. A statement that computes large values one after another hears only
+/// at its end that it is to stop; its thread then ends by itself, and its transaction with it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Thread {
     /// Starts a thread, has it open its connection, and returns what `open` returned beside it.
@@ -39,17 +46,21 @@ impl Thread {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (reply, opened) = oneshot::channel();
         let on_thread = Arc::clone(&control);
+        let (end, ended) = mpsc::channel::<()>();
         let handle = std::thread::Builder::new()
             .name("whimbrel-sqlite".to_owned())
-            .spawn(move || match open(&on_thread) {
-                Ok((connection, beside)) => {
-                    let _ = on_thread.interrupt.set(connection.get_interrupt_handle());
-                    if reply.send(Ok(beside)).is_ok() {
-                        serve(&connection, seed, &queue, &on_thread);
+            .spawn(move || {
+                let _end = end;
+                match open(&on_thread) {
+                    Ok((connection, beside)) => {
+                        let _ = on_thread.interrupt.set(connection.get_interrupt_handle());
+                        if reply.send(Ok(beside)).is_ok() {
+                            serve(&connection, seed, &queue, &on_thread);
+                        }
                     }
-                }
-                Err(error) => {
-                    let _ = reply.send(Err(error));
+                    Err(error) => {
+                        let _ = reply.send(Err(error));
+                    }
                 }
             })
             .map_err(|error| closed(Some(Arc::new(error))))?;
@@ -57,6 +68,7 @@ impl Thread {
             jobs: Some(jobs),
             control,
             handle: Some(handle),
+            ended: Mutex::new(ended),
         };
         let beside = opened.await.map_err(|_| closed(None))??;
         Ok((thread, beside))
@@ -99,11 +111,13 @@ impl Thread {
 }
 
 impl Drop for Thread {
-    /// Waits for the connection to be closed, so that its locks are gone.
+    /// Waits for the connection to be closed, so that its locks are gone, as long as that takes no more than a while.
     fn drop(&mut self) {
         self.control.close();
         self.jobs = None;
-        if let Some(handle) = self.handle.take() {
+        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let in_time = ended.recv_timeout(PATIENCE) != Err(mpsc::RecvTimeoutError::Timeout);
+        if let Some(handle) = self.handle.take().filter(|_| in_time) {
             // A panic on the thread has been reported as a closed session.
             let _ = handle.join();
         }
@@ -174,7 +188,8 @@ impl Control {
         self.state.load(Ordering::SeqCst) == CLOSED
     }
 
-    fn interrupt(&self) {
+    /// Stops the running statement.
+    pub(super) fn interrupt(&self) {
         if let Some(handle) = self.interrupt.get() {
             handle.interrupt();
         }

@@ -7,10 +7,12 @@ use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, Statement, ffi};
 
 use super::cursor::{self, Cursor, Failure};
-use super::guard::{Guard, Phase};
-use super::place::Place;
+use super::guard::{Effect, Guard, Phase};
+use super::objects::Objects;
+use super::place::{Place, bound_memory, bound_values};
 use super::{error, foreign_keys, values};
-use crate::driver::{Authority, Column, Dialect, DriverError, ResultLimit, Rows, Value};
+use crate::capability::{Grant, Layer};
+use crate::driver::{Authority, Column, Dialect, DriverError, ResultLimit, Rows, Touched, Value};
 use crate::sql::{Lexer, TokenKind, leading_keywords, split};
 
 /// What a worker starts from.
@@ -58,8 +60,43 @@ impl<'c> Worker<'c> {
                 }
             }
         }
+        if let Some(grant) = authority.grant() {
+            self.hold(grant)?;
+        }
+        bound_values(self.connection, &authority)?;
         self.guard.assume(authority);
         Ok(())
+    }
+
+    /// Begins to hold what follows to a grant.
+    fn hold(&self, grant: &Grant) -> Result<(), DriverError> {
+        bound_memory(self.connection)?;
+        let compares = !grant.is_unrestricted() || grant.layers.statements == Layer::Off;
+        let objects = match compares {
+            true => Some(self.read_objects(&self.guard.objects())?),
+            false => None,
+        };
+        self.guard.hold(grant, objects);
+        Ok(())
+    }
+
+    fn read_objects(&self, before: &Objects) -> Result<Arc<Objects>, DriverError> {
+        let authority = self.guard.assume(Authority::Host);
+        let objects = Objects::read(self.connection, before)
+            .inspect(|objects| objects.connect(self.connection));
+        self.guard.assume(authority);
+        objects
+            .map(Arc::new)
+            .map_err(|problem| error::convert(problem, ""))
+    }
+
+    /// What the migration has really done.
+    pub(super) fn touched(&mut self) -> Result<Touched, DriverError> {
+        let now = match self.guard.compares() && !self.connection.is_autocommit() {
+            true => Some(self.read_objects(&self.guard.objects())?),
+            false => None,
+        };
+        self.guard.touched(now.as_deref())
     }
 
     fn drop_temporary_objects(&self) -> Result<(), DriverError> {
@@ -112,6 +149,7 @@ impl<'c> Worker<'c> {
         self.cursors.clear();
         let result = self
             .ready()
+            .and_then(|()| self.within_budget())
             .and_then(|()| self.check_foreign_keys())
             .and_then(|()| self.command("COMMIT"));
         match result {
@@ -128,6 +166,7 @@ impl<'c> Worker<'c> {
     pub(super) fn check(&mut self) -> Result<(), DriverError> {
         self.cursors.clear();
         self.ready()?;
+        self.within_budget()?;
         self.check_foreign_keys()?;
         self.connection
             .set_db_config(DbConfig::SQLITE_DBCONFIG_LEGACY_ALTER_TABLE, false)
@@ -142,6 +181,7 @@ impl<'c> Worker<'c> {
         } else {
             self.command("ROLLBACK")
         };
+        self.guard.undo();
         result.and(self.end())
     }
 
@@ -182,19 +222,32 @@ impl<'c> Worker<'c> {
                 None,
             ));
         }
-        self.command(&format!("SAVEPOINT \"{name}\""))
+        self.command(&format!("SAVEPOINT \"{name}\""))?;
+        self.guard.mark(name);
+        Ok(())
     }
 
     pub(super) fn release_savepoint(&mut self, name: &str) -> Result<(), DriverError> {
         self.ready()?;
-        self.command(&format!("RELEASE \"{name}\""))
+        self.command(&format!("RELEASE \"{name}\""))?;
+        self.guard.forget(name);
+        Ok(())
     }
 
     pub(super) fn rollback_to_savepoint(&mut self, name: &str) -> Result<(), DriverError> {
         self.ready()?;
         self.spool_cursors()?;
+        // What is undone was done: it would not be seen afterwards.
+        self.touched()?;
         self.command(&format!("ROLLBACK TO \"{name}\""))?;
-        self.command(&format!("RELEASE \"{name}\""))
+        self.command(&format!("RELEASE \"{name}\""))?;
+        self.connection.flush_prepared_statement_cache();
+        let objects = match self.guard.compares() {
+            true => Some(self.read_objects(&Objects::default())?),
+            false => None,
+        };
+        self.guard.go_back(name, objects);
+        Ok(())
     }
 
     /// Runs a statement of the host, which no authority restricts.
@@ -234,6 +287,8 @@ impl<'c> Worker<'c> {
                 Err(problem) => return Err(self.failed(problem, sql)),
             }
         }
+        drop(rows);
+        self.finish(statement)?;
         // Triggers count in the total only; a statement that changes no row leaves the last count standing.
         let changed = self.connection.total_changes() != before;
         Ok(if changed {
@@ -254,7 +309,10 @@ impl<'c> Worker<'c> {
         let mut statement = self.prepare_cached(sql)?;
         bind(&mut statement, params)?;
         self.make_way_for(&statement)?;
-        cursor::read_all(&mut statement, limit).map_err(|failure| self.fetch_failed(failure, sql))
+        let read = cursor::read_all(&mut statement, limit)
+            .map_err(|failure| self.fetch_failed(failure, sql));
+        self.finish(statement)?;
+        read
     }
 
     pub(super) fn open_cursor(
@@ -270,14 +328,17 @@ impl<'c> Worker<'c> {
             .connection
             .prepare(sql)
             .map_err(|problem| self.failed(problem, sql))?;
+        self.guard.prepared();
         bind(&mut statement, params)?;
         let writes = !statement.readonly();
         self.make_way_for(&statement)?;
         let mut cursor = Cursor::new(statement, sql.to_owned());
-        if writes {
+        // What a virtual table prepares as it is read would meet with another statement.
+        if writes || self.guard.executed() != Effect::Rows {
             cursor
                 .spool()
                 .map_err(|problem| self.failed(problem, sql))?;
+            self.follow_schema()?;
         }
         let columns = cursor.columns();
         self.cursors.insert(id, cursor);
@@ -306,9 +367,45 @@ impl<'c> Worker<'c> {
 
     fn prepare_cached(&mut self, sql: &str) -> Result<CachedStatement<'c>, DriverError> {
         self.guard.check_text(sql)?;
-        self.connection
+        let statement = self
+            .connection
             .prepare_cached(sql)
-            .map_err(|problem| self.failed(problem, sql))
+            .map_err(|problem| self.failed(problem, sql))?;
+        self.guard.prepared();
+        Ok(statement)
+    }
+
+    /// Takes note of what a statement has done. What was reported of it at its preparation matters again when it is run
+    /// again, unless it is about rows of ordinary tables only.
+    fn finish(&mut self, statement: CachedStatement<'c>) -> Result<(), DriverError> {
+        match self.guard.executed() {
+            Effect::Rows => drop(statement),
+            Effect::Virtual | Effect::Schema => statement.discard(),
+        }
+        self.follow_schema()
+    }
+
+    fn follow_schema(&mut self) -> Result<(), DriverError> {
+        if self.guard.executed() == Effect::Schema {
+            let objects = self.read_objects(&self.guard.objects())?;
+            self.guard.adopt(objects);
+            // Names may stand for other objects now.
+            self.connection.flush_prepared_statement_cache();
+        }
+        match self.guard.authority() {
+            Authority::Host => Ok(()),
+            _ => self.within_budget(),
+        }
+    }
+
+    fn within_budget(&mut self) -> Result<(), DriverError> {
+        match self.guard.overdrawn() {
+            Some(overdrawn) => {
+                self.cursors.clear();
+                Err(overdrawn)
+            }
+            None => Ok(()),
+        }
     }
 
     /// Before a statement that writes.
@@ -332,6 +429,11 @@ impl<'c> Worker<'c> {
     /// Refuses to go on in a transaction that SQLite has ended by itself: what follows would commit statement by
     /// statement.
     fn ready(&self) -> Result<(), DriverError> {
+        if let (Some(overdrawn), Authority::File(_) | Authority::Guest(_)) =
+            (self.guard.overdrawn(), self.guard.authority())
+        {
+            return Err(overdrawn);
+        }
         if self.guard.phase() == Phase::Transaction && self.connection.is_autocommit() {
             return Err(error::database(
                 ffi::SQLITE_ABORT_ROLLBACK,
@@ -353,8 +455,9 @@ impl<'c> Worker<'c> {
         let problem = self
             .guard
             .take_denial()
+            .or_else(|| self.guard.overdrawn())
             .unwrap_or_else(|| error::convert(problem, sql));
-        if matches!(problem, DriverError::Cancelled) {
+        if matches!(problem, DriverError::Cancelled | DriverError::Limit { .. }) {
             // An interrupt lasts until no statement is running, and an open cursor is one.
             self.cursors.clear();
         }
