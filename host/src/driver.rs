@@ -15,6 +15,7 @@ pub(crate) mod rehearsal;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod tape;
+mod touched;
 mod value;
 
 use std::fmt;
@@ -31,6 +32,7 @@ pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
 pub use error::{CommitError, DatabaseError, DriverError};
 pub use locks::RelationLock;
+pub use touched::Touched;
 pub use value::{Column, Value};
 
 use crate::capability::Grant;
@@ -246,6 +248,21 @@ pub trait Session: Send {
         _relations: &[u32],
     ) -> Result<Vec<(u32, String)>, DriverError> {
         Ok(Vec::new())
+    }
+
+    /// What has really been done in the open transaction since the last [`Session::assume`] of another authority than
+    /// [`Authority::Host`], rolled back savepoints included.
+    ///
+    /// # Errors
+    /// A database error; [`DriverError::Denied`] where something of Whimbrel's own was touched; [`DriverError::Limit`]
+    /// where more rows were written than are granted.
+    async fn touched(&mut self) -> Result<Touched, DriverError> {
+        Ok(Touched::default())
+    }
+
+    /// The schema of names without one, as it was when the migration was given the session.
+    fn default_schema(&self) -> &str {
+        "main"
     }
 
     /// Rolls back whatever transaction is open; does nothing when none is.

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use super::tape::{Answer, Question, Tape};
 use super::{
     Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
-    RelationLock, ResultLimit, Rows, Session, Statement, Value,
+    RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
 };
 use crate::sql::lasting;
 
@@ -113,6 +113,14 @@ impl Session for Rehearsal {
         relations: &[u32],
     ) -> Result<Vec<(u32, String)>, DriverError> {
         self.session.name_relations(relations).await
+    }
+
+    async fn touched(&mut self) -> Result<Touched, DriverError> {
+        self.session.touched().await
+    }
+
+    fn default_schema(&self) -> &str {
+        self.session.default_schema()
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {

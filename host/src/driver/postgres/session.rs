@@ -1,5 +1,6 @@
 //! A session: one connection, its transaction and its statements.
 
+mod audit;
 mod commit;
 mod copying;
 mod cursors;
@@ -25,10 +26,11 @@ use super::statements::StatementCache;
 use super::values::{Parameter, encode, untyped};
 use crate::driver::{
     Authority, Canceller, Column, CommitError, CursorId, DatabaseError, Dialect, DriverError,
-    Durability, RelationLock, ResultLimit, Rows, Session, Statement, Value,
+    Durability, RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
 };
 use crate::sql::guard::{self, Protected};
 use crate::sql::leading_keywords;
+use audit::Before;
 use cursors::Cursors;
 use opening::Opening;
 
@@ -41,6 +43,8 @@ pub(super) struct PostgresSession {
     connection: ConnectSettings,
     activity: Activity,
     authority: Authority,
+    /// What there was when the migration was given the session, where its transaction is going to be audited.
+    before: Option<Before>,
     /// Whether a migration may have left the session with other settings or another role.
     unsettled: bool,
     /// Whether statements were prepared that cannot all be taken back: tokio-postgres keeps some to itself.
@@ -91,6 +95,7 @@ impl PostgresSession {
             connection,
             activity: Activity::Idle,
             authority: Authority::Host,
+            before: None,
             unsettled: false,
             has_prepared: false,
             resets: false,
@@ -353,6 +358,7 @@ impl PostgresSession {
     }
 
     fn end_transaction(&mut self) {
+        self.before = None;
         self.opening.release();
         self.cursors.forget_all();
         self.savepoints.clear();
@@ -435,8 +441,9 @@ impl Session for PostgresSession {
 
     async fn assume(&mut self, authority: Authority) -> Result<(), DriverError> {
         self.enter()?;
+        let looked = self.look_before(&authority).await;
         self.assume_inner(authority);
-        self.leave(Ok(()))
+        self.leave(looked)
     }
 
     async fn begin(&mut self) -> Result<(), DriverError> {
@@ -503,6 +510,18 @@ impl Session for PostgresSession {
         self.enter()?;
         let result = self.name_relations_inner(relations).await;
         self.leave(result)
+    }
+
+    async fn touched(&mut self) -> Result<Touched, DriverError> {
+        self.enter()?;
+        let result = self.touched_inner().await;
+        self.leave(result)
+    }
+
+    fn default_schema(&self) -> &str {
+        self.before
+            .as_ref()
+            .map_or("public", |before| before.default_schema.as_str())
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {
