@@ -268,6 +268,11 @@ pub trait Session: Send {
         Ok(Touched::default())
     }
 
+    /// The schema of names without one, as it was when the migration was given the session.
+    fn default_schema(&self) -> &str {
+        "main"
+    }
+
     /// Rolls back whatever transaction is open; does nothing when none is.
     ///
     /// # Errors

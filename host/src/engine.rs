@@ -5,6 +5,7 @@
 //! transaction that holds the migration's work, the version rows and the ledger row; nothing else begins or commits
 //! one. No failure leaves the lock taken or a transaction open.
 
+mod audit;
 mod backup;
 mod call;
 mod dry_run;

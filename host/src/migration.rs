@@ -327,6 +327,12 @@ pub enum MigrationError {
         /// Why, in one sentence each.
         reasons: Vec<String>,
     },
+    /// The transaction did what is not granted; it is rolled back.
+    #[error("the transaction did what is not granted: {}", differences.join("; "))]
+    Audit {
+        /// Each thing that it did, with what is granted instead.
+        differences: Vec<String>,
+    },
     /// The migration left something undone (an open savepoint).
     #[error("{0}")]
     Unfinished(String),

@@ -71,11 +71,11 @@ impl Columns {
         }
     }
 
-    /// Whether some of the others are among them, or either speaks of no column.
+    /// Whether some of the others are among them. Those of a table as a whole meet any.
     pub fn meet(&self, others: &Self) -> bool {
         match (self, others) {
             (Self::Some(these), Self::Some(others)) => {
-                these.is_empty() || others.is_empty() || !these.is_disjoint(others)
+                (these.is_empty() && others.is_empty()) || !these.is_disjoint(others)
             }
             _ => true,
         }

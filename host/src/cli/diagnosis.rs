@@ -190,6 +190,13 @@ impl Diagnosis {
             MigrationError::Admission { reasons } => {
                 self.causes.extend(reasons.iter().cloned());
             }
+            MigrationError::Audit { differences } => {
+                self.add_cause("its transaction did what is not granted".to_owned());
+                self.notes.extend(differences.iter().cloned());
+                self.hint = Some(
+                    "where this is what it should do, have it ask for that in its [capabilities], and grant it".to_owned(),
+                );
+            }
             MigrationError::Limit { what, .. } => {
                 self.add_cause(error.to_string());
                 self.hint = Some(format!(

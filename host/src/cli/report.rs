@@ -314,7 +314,7 @@ fn of_run(failure: &RunFailure) -> u8 {
 fn of_migration(error: &MigrationError) -> u8 {
     match error {
         MigrationError::Statement { source, .. } => of_driver(source),
-        MigrationError::Admission { .. } => REFUSED,
+        MigrationError::Admission { .. } | MigrationError::Audit { .. } => REFUSED,
         MigrationError::Cancelled => INTERRUPTED,
         _ => FAILED,
     }

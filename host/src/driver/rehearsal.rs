@@ -84,10 +84,6 @@ impl Session for Rehearsal {
         self.session.begin().await
     }
 
-    async fn touched(&mut self) -> Result<Touched, DriverError> {
-        self.session.touched().await
-    }
-
     fn will_write(&mut self, table: &str) {
         self.session.will_write(table);
     }
@@ -117,6 +113,14 @@ impl Session for Rehearsal {
         relations: &[u32],
     ) -> Result<Vec<(u32, String)>, DriverError> {
         self.session.name_relations(relations).await
+    }
+
+    async fn touched(&mut self) -> Result<Touched, DriverError> {
+        self.session.touched().await
+    }
+
+    fn default_schema(&self) -> &str {
+        self.session.default_schema()
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {

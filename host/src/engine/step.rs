@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::audit::lend_audited;
 use super::call::Ready;
 use super::lock::jittered;
 use super::{Aftermath, Cause, Engine, Lent, Patience, Progress, Run};
@@ -142,7 +143,7 @@ impl Engine {
             return (session, Err(failed));
         }
         let result;
-        (session, result) = lend(ready, session).await;
+        (session, result) = lend_audited(ready, session).await;
         match result {
             Ok(work) => attempt.work = work,
             Err(source) => {

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use super::step::{Failed, Tries, action, failed, lend, tally_after, transaction};
+use super::audit::lend_audited;
+use super::step::{Failed, Tries, action, failed, tally_after, transaction};
 use super::{Aftermath, Cause, Engine, Lent, Progress, Purpose, Run, Watch};
 use crate::driver::tape::Tape;
 use crate::driver::{Durability, RunLock};
@@ -228,7 +229,7 @@ impl Engine {
                 .run
                 .attempt(&step.revision, action(step), ready.fingerprint.clone());
         let result;
-        (session, result) = lend(&ready, session).await;
+        (session, result) = lend_audited(&ready, session).await;
         match result {
             Ok(work) => attempt.work = work,
             Err(source) => {

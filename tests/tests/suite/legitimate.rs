@@ -82,9 +82,9 @@ async fn run(db: &Database, script: &str, grant: Grant) -> Vec<String> {
         }
     }
     let touched = session.touched().await.unwrap();
-    let schema = touched.default_schema();
+    let schema = session.default_schema().to_owned();
     for access in &touched.accesses {
-        if let Err(refusal) = grant.check(access, schema) {
+        if let Err(refusal) = grant.check(access, &schema) {
             denied.push(format!("audit: {refusal}"));
         }
     }

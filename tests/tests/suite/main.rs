@@ -17,6 +17,7 @@ mod examples;
 mod faults;
 mod forecasts;
 mod guests;
+mod legitimate;
 mod lock_timeouts;
 mod pods;
 mod pooler;

@@ -1,6 +1,7 @@
 //! A session: one connection, its transaction and its statements.
 
 mod access;
+mod audit;
 mod commit;
 mod copying;
 mod cursors;
@@ -26,11 +27,12 @@ use super::statements::StatementCache;
 use super::values::{Parameter, encode, untyped};
 use crate::driver::{
     Authority, Canceller, Column, CommitError, CursorId, DatabaseError, Dialect, DriverError,
-    Durability, RelationLock, ResultLimit, Rows, Session, Statement, Value,
+    Durability, RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
 };
 use crate::sql::guard::Protected;
 use crate::sql::leading_keywords;
 use access::StatementCheck;
+use audit::Before;
 use cursors::Cursors;
 use opening::Opening;
 
@@ -43,6 +45,8 @@ pub(super) struct PostgresSession {
     connection: ConnectSettings,
     activity: Activity,
     authority: Authority,
+    /// What there was when the migration was given the session, where its transaction is going to be audited.
+    before: Option<Before>,
     /// Whether a migration may have left the session with other settings or another role.
     unsettled: bool,
     /// Whether statements were prepared that cannot all be taken back: tokio-postgres keeps some to itself.
@@ -94,6 +98,7 @@ impl PostgresSession {
             connection,
             activity: Activity::Idle,
             authority: Authority::Host,
+            before: None,
             unsettled: false,
             has_prepared: false,
             resets: false,
@@ -349,6 +354,7 @@ impl PostgresSession {
     }
 
     fn end_transaction(&mut self) {
+        self.before = None;
         self.opening.release();
         self.cursors.forget_all();
         self.savepoints.clear();
@@ -431,8 +437,9 @@ impl Session for PostgresSession {
 
     async fn assume(&mut self, authority: Authority) -> Result<(), DriverError> {
         self.enter()?;
+        let looked = self.look_before(&authority).await;
         self.assume_inner(authority);
-        self.leave(Ok(()))
+        self.leave(looked)
     }
 
     async fn begin(&mut self) -> Result<(), DriverError> {
@@ -499,6 +506,18 @@ impl Session for PostgresSession {
         self.enter()?;
         let result = self.name_relations_inner(relations).await;
         self.leave(result)
+    }
+
+    async fn touched(&mut self) -> Result<Touched, DriverError> {
+        self.enter()?;
+        let result = self.touched_inner().await;
+        self.leave(result)
+    }
+
+    fn default_schema(&self) -> &str {
+        self.before
+            .as_ref()
+            .map_or("public", |before| before.default_schema.as_str())
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {

@@ -101,10 +101,10 @@ impl Audit {
             let access = match whose(&name) {
                 Whose::Own => None,
                 Whose::Virtual(owner) => {
-                    Some(with_columns(access(Action::Write, &owner), &self.grant))
+                    Some(with_columns(access(Action::Write, &owner)))
                 }
                 Whose::Ours => Some(access(action(change), &name)),
-                Whose::Other => Some(with_columns(access(action(change), &name), &self.grant)),
+                Whose::Other => Some(with_columns(access(action(change), &name))),
             };
             self.rows.push(Rows {
                 table: table.to_owned(),
@@ -178,25 +178,11 @@ fn action(change: Change) -> Action {
 }
 
 /// The hook does not say which columns were written, so that it can only be told whether any of them may be.
-fn with_columns(access: Access, grant: &Grant) -> Access {
-    if grant.check(&access, MAIN).is_ok() {
-        return access;
+fn with_columns(access: Access) -> Access {
+    match access.action.has_columns() {
+        true => access.with_columns(Columns::Some(BTreeSet::new())),
+        false => access,
     }
-    let some = |column: &str| access.clone().with_columns(Columns::some([column]));
-    let named = match &grant.reach {
-        Reach::Everything => Some(some("rowid")),
-        Reach::Only(capabilities) => capabilities
-            .concerning(&access, MAIN)
-            .filter_map(|one| match &one.columns {
-                Columns::All => Some(some("rowid")),
-                Columns::Some(names) => names
-                    .iter()
-                    .map(|name| some(name))
-                    .find(|access| grant.check(access, MAIN).is_ok()),
-            })
-            .next(),
-    };
-    named.unwrap_or(access)
 }
 
 /// What makes one schema of another.

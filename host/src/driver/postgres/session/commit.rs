@@ -118,7 +118,7 @@ impl PostgresSession {
 
     /// Takes the session's own settings back in a transaction that goes on. What a pooler's connection must not keep goes at
     /// its end.
-    async fn settle_in_between(&mut self) -> Result<(), DriverError> {
+    pub(super) async fn settle_in_between(&mut self) -> Result<(), DriverError> {
         if std::mem::take(&mut self.resets) {
             self.unsettled = self.opening.route() == Route::Pooled;
             let reset = format!("{RESET}{}", self.opening.settings());
