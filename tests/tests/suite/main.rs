@@ -6,6 +6,7 @@
 )]
 
 mod alembic;
+mod audit;
 mod backups;
 mod build_rust;
 mod cli;
