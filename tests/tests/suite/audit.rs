@@ -92,6 +92,7 @@ const SCHEMA: &str = "
     CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100);
     CREATE TABLE base (id integer);
     CREATE TABLE derived () INHERITS (base);
+    CREATE TABLE spare (n integer);
     CREATE TYPE mood AS ENUM ('good');
     INSERT INTO users SELECT n, 'n' FROM generate_series(1, 9) n;
     INSERT INTO secrets VALUES (1, 'w');
@@ -100,98 +101,310 @@ const SCHEMA: &str = "
 /// What a migration tries, what it is granted, and what the failure must name.
 const ATTACKS: &[(&str, &str, &str)] = &[
     ("SELECT * FROM secrets", "select users", "secrets"),
-    ("SELECT * FROM secrets WHERE id = 1", "select users", "secrets"),
+    (
+        "SELECT * FROM secrets WHERE id = 1",
+        "select users",
+        "secrets",
+    ),
     ("SELECT * FROM shown", "select users", "secrets"),
-    ("INSERT INTO users SELECT 50, word FROM secrets", "insert users", "secrets"),
-    ("WITH x AS (DELETE FROM secrets RETURNING 1) SELECT * FROM x", "select secrets", "delete secrets"),
-    ("UPDATE users SET name = 'z'", "select users", "update users"),
-    ("UPDATE users SET name = 'z' WHERE false", "select users", "users"),
+    (
+        "INSERT INTO users SELECT 50, word FROM secrets",
+        "insert users",
+        "secrets",
+    ),
+    (
+        "WITH x AS (DELETE FROM secrets RETURNING 1) SELECT * FROM x",
+        "select secrets",
+        "delete secrets",
+    ),
+    (
+        "UPDATE users SET name = 'z'",
+        "select users",
+        "update users",
+    ),
+    (
+        "UPDATE users SET name = 'z' WHERE false",
+        "select users",
+        "users",
+    ),
     ("DELETE FROM users WHERE id = 1", "delete users", "orders"),
-    ("TRUNCATE secrets", "select secrets; delete secrets", "truncate secrets"),
+    (
+        "TRUNCATE secrets",
+        "select secrets; delete secrets",
+        "truncate secrets",
+    ),
     ("INSERT INTO watched VALUES (1)", "insert watched", "log"),
     ("INSERT INTO ruled VALUES (1)", "insert ruled", "log"),
     ("SELECT peek()", "select users", "secrets"),
     ("DO $$ BEGIN PERFORM * FROM secrets; END $$", "", "secrets"),
-    ("DO $$ BEGIN EXECUTE 'UPDATE sec' || 'rets SET word = 1'; END $$", "", "update secrets"),
-    ("DO $$ BEGIN BEGIN PERFORM * FROM secrets; RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$", "", "secrets"),
-    ("DO $$ BEGIN BEGIN PERFORM * FROM secrets WHERE id = 1; RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$", "", "secrets"),
-    ("DO $$ BEGIN BEGIN DELETE FROM secrets; RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$", "", "delete secrets"),
-    ("DO $$ BEGIN EXECUTE 'SELECT * FROM whim' || 'brel_version'; END $$", "", "whimbrel_version"),
-    ("DO $$ BEGIN EXECUTE 'DELETE FROM whim' || 'brel_version'; END $$", "", "whimbrel_version"),
-    ("DO $$ BEGIN EXECUTE 'INSERT INTO whim' || 'brel_version VALUES (1)'; END $$", "", "whimbrel_version"),
-    ("DO $$ BEGIN EXECUTE 'DELETE FROM whim' || 'brel_ledger'; END $$", "", "whimbrel_ledger"),
-    ("INSERT INTO parted VALUES (1)", "select parted", "insert parted"),
+    (
+        "DO $$ BEGIN EXECUTE 'UPDATE sec' || 'rets SET word = 1'; END $$",
+        "",
+        "update secrets",
+    ),
+    (
+        "DO $$ BEGIN BEGIN PERFORM * FROM secrets; RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$",
+        "",
+        "secrets",
+    ),
+    (
+        "DO $$ BEGIN BEGIN PERFORM * FROM secrets WHERE id = 1; RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$",
+        "",
+        "secrets",
+    ),
+    (
+        "DO $$ BEGIN BEGIN DELETE FROM secrets; RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$",
+        "",
+        "delete secrets",
+    ),
+    (
+        "DO $$ BEGIN EXECUTE 'SELECT * FROM whim' || 'brel_version'; END $$",
+        "",
+        "whimbrel_version",
+    ),
+    (
+        "DO $$ BEGIN EXECUTE 'DELETE FROM whim' || 'brel_version'; END $$",
+        "",
+        "whimbrel_version",
+    ),
+    (
+        "DO $$ BEGIN EXECUTE 'INSERT INTO whim' || 'brel_version VALUES (1)'; END $$",
+        "",
+        "whimbrel_version",
+    ),
+    (
+        "DO $$ BEGIN EXECUTE 'DELETE FROM whim' || 'brel_ledger'; END $$",
+        "",
+        "whimbrel_ledger",
+    ),
+    (
+        "INSERT INTO parted VALUES (1)",
+        "select parted",
+        "insert parted",
+    ),
     ("SELECT * FROM base", "select users", "base"),
-    ("CREATE FUNCTION pg_temp.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'", "", "code function"),
-    ("CREATE FUNCTION app.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'", "", "code function app.f"),
-    ("CREATE OR REPLACE FUNCTION peek() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'", "", "code function peek"),
+    (
+        "CREATE FUNCTION pg_temp.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "",
+        "code function",
+    ),
+    (
+        "CREATE FUNCTION app.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "",
+        "code function app.f",
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION peek() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
+        "",
+        "code function peek",
+    ),
     ("DROP FUNCTION peek()", "", "code function peek"),
-    ("CREATE TRIGGER t AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION note()", "alter table users", "code trigger on users"),
-    ("CREATE RULE r AS ON INSERT TO users DO INSTEAD NOTHING", "alter table users", "code rule on users"),
-    ("CREATE POLICY p ON users USING (true)", "alter table users", "code policy on users"),
-    ("ALTER TABLE users ADD COLUMN n bigint DEFAULT peek()", "alter table users; select secrets", "code default on users"),
+    (
+        "CREATE TRIGGER t AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION note()",
+        "alter table users",
+        "code trigger on users",
+    ),
+    (
+        "CREATE RULE r AS ON INSERT TO users DO INSTEAD NOTHING",
+        "alter table users",
+        "code rule on users",
+    ),
+    (
+        "CREATE POLICY p ON users USING (true)",
+        "alter table users",
+        "code policy on users",
+    ),
+    (
+        "ALTER TABLE users ADD COLUMN n bigint DEFAULT peek()",
+        "alter table users; select secrets",
+        "code default on users",
+    ),
     ("CREATE VIEW v AS SELECT 1 AS n", "", "code view v"),
-    ("CREATE OR REPLACE VIEW names AS SELECT id, name FROM users", "select users", "code view names"),
-    ("CREATE CAST (mood AS integer) WITH INOUT", "", "code cast mood"),
-    ("CREATE OPERATOR === (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4eq)", "", "code operator"),
-    ("GRANT SELECT ON secrets TO PUBLIC", "select secrets", "grant on secrets"),
-    ("ALTER TABLE secrets OWNER TO pg_monitor", "", "alter table secrets"),
-    ("ALTER TABLE secrets RENAME TO open", "", "alter table secrets"),
-    ("ALTER TABLE secrets ADD COLUMN n integer", "", "alter table secrets"),
-    ("ALTER TABLE secrets DISABLE TRIGGER ALL; ALTER TABLE watched DISABLE TRIGGER note", "alter table secrets", "code trigger on watched"),
-    ("DROP TABLE log", "alter table log", "drop table log"),
+    (
+        "CREATE OR REPLACE VIEW names AS SELECT id, name FROM users",
+        "select users",
+        "code view names",
+    ),
+    (
+        "CREATE CAST (mood AS integer) WITH INOUT",
+        "",
+        "code cast mood",
+    ),
+    (
+        "CREATE OPERATOR === (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4eq)",
+        "",
+        "code operator",
+    ),
+    (
+        "GRANT SELECT ON secrets TO PUBLIC",
+        "select secrets",
+        "grant on secrets",
+    ),
+    (
+        "ALTER TABLE secrets OWNER TO pg_monitor",
+        "",
+        "alter table secrets",
+    ),
+    (
+        "ALTER TABLE secrets RENAME TO open",
+        "",
+        "alter table secrets",
+    ),
+    (
+        "ALTER TABLE secrets ADD COLUMN n integer",
+        "",
+        "alter table secrets",
+    ),
+    (
+        "ALTER TABLE secrets DISABLE TRIGGER ALL; ALTER TABLE watched DISABLE TRIGGER note",
+        "alter table secrets",
+        "code trigger on watched",
+    ),
+    ("DROP TABLE spare", "alter table spare", "drop table spare"),
     ("DROP VIEW names", "drop table names", "code view names"),
-    ("CREATE TABLE fresh (n integer)", "create table other_*", "create table fresh"),
-    ("CREATE INDEX ON users (name)", "alter table users", "create index on users"),
+    (
+        "CREATE TABLE fresh (n integer)",
+        "create table other_*",
+        "create table fresh",
+    ),
+    (
+        "CREATE INDEX ON users (name)",
+        "alter table users",
+        "create index on users",
+    ),
     ("CREATE SCHEMA more", "", "create schema more"),
     ("ALTER TYPE mood ADD VALUE 'bad'", "", "alter type mood"),
     ("DROP TYPE mood", "", "drop type mood"),
-    ("CREATE TABLE child (u integer REFERENCES secrets)", "create table child", "secrets"),
-    ("ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC", "", "pg_default_acl"),
-    ("DO $$ BEGIN PERFORM set_config('track_counts', 'off', false); END $$; DELETE FROM secrets WHERE false", "delete secrets", "track_counts"),
+    (
+        "CREATE TABLE child (u integer REFERENCES secrets)",
+        "create table child",
+        "secrets",
+    ),
+    (
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+        "",
+        "pg_default_acl",
+    ),
+    (
+        "DO $$ BEGIN PERFORM set_config('track_counts', 'off', false); END $$; DELETE FROM secrets WHERE false",
+        "delete secrets",
+        "track_counts",
+    ),
     ("SELECT pg_advisory_lock(1)", "", "advisory lock"),
     ("SELECT pg_advisory_xact_lock(1)", "", "advisory lock"),
     ("SELECT count(*) FROM pg_authid", "", "pg_authid"),
-    ("SELECT * FROM users FOR UPDATE", "select users", "update users"),
+    (
+        "SELECT * FROM users FOR UPDATE",
+        "select users",
+        "update users",
+    ),
+    ("DROP TRIGGER note ON watched", "", "watched"),
     ("LOCK TABLE secrets IN ACCESS EXCLUSIVE MODE", "", "secrets"),
 ];
 
 /// What is done, and the grant that fits.
 const HONEST: &[(&str, &str)] = &[
     ("SELECT * FROM users WHERE id = 1", "select users(id)"),
-    ("INSERT INTO users VALUES (100, 'x') ON CONFLICT (id) DO UPDATE SET name = 'y'", "insert users; update users; select users"),
+    (
+        "INSERT INTO users VALUES (100, 'x') ON CONFLICT (id) DO UPDATE SET name = 'y'",
+        "insert users; update users; select users",
+    ),
     ("INSERT INTO orders (buyer) VALUES (1)", "insert orders"),
-    ("INSERT INTO orders (buyer) SELECT id FROM users", "insert orders; select users"),
-    ("DELETE FROM users WHERE id = 1", "delete users; delete orders"),
-    ("UPDATE users SET name = 'z' WHERE id = 2", "update users(name)"),
+    (
+        "INSERT INTO orders (buyer) SELECT id FROM users",
+        "insert orders; select users",
+    ),
+    (
+        "DELETE FROM users WHERE id = 1",
+        "delete users; delete orders",
+    ),
+    (
+        "UPDATE users SET name = 'z' WHERE id = 2",
+        "update users(name)",
+    ),
     ("TRUNCATE log", "truncate log"),
     ("SELECT * FROM names", "select names"),
     ("INSERT INTO parted VALUES (1), (2)", "insert parted"),
     ("SELECT * FROM parted", "select parted"),
     ("SELECT * FROM base", "select base"),
-    ("INSERT INTO watched VALUES (1)", "insert watched; insert log"),
-    ("CREATE TABLE fresh (id serial PRIMARY KEY, n integer CHECK (n > 0), g integer GENERATED ALWAYS AS (n + 1) STORED); INSERT INTO fresh (n) VALUES (1); CREATE INDEX ON fresh (n); UPDATE fresh SET n = 2; SELECT * FROM fresh; ALTER TABLE fresh ADD COLUMN m text; DROP TABLE fresh", "create table fresh"),
-    ("CREATE TABLE fresh (id integer GENERATED BY DEFAULT AS IDENTITY, u integer REFERENCES users); INSERT INTO fresh (u) VALUES (1)", "create table fresh; select users(id)"),
-    ("CREATE TABLE pp (id integer) PARTITION BY LIST (id); CREATE TABLE pp_1 PARTITION OF pp DEFAULT; INSERT INTO pp VALUES (1)", "create table pp; create table pp_*"),
-    ("CREATE TEMP TABLE scratch (n integer); INSERT INTO scratch VALUES (1); INSERT INTO log SELECT n FROM scratch", "insert log"),
-    ("ALTER TABLE users ADD COLUMN age integer DEFAULT 0 NOT NULL", "alter table users"),
-    ("ALTER TABLE users ALTER COLUMN name TYPE varchar(40)", "alter table users"),
-    ("ALTER TABLE users ADD CONSTRAINT named CHECK (name <> '')", "alter table users"),
-    ("ALTER TABLE users ADD UNIQUE (name, id)", "alter table users"),
-    ("ALTER TABLE users RENAME COLUMN name TO called", "alter table users"),
-    ("ALTER TABLE log ADD COLUMN u integer REFERENCES users", "alter table log; select users"),
-    ("CREATE INDEX by_name ON users (name)", "create index on users"),
-    ("CREATE VIEW v AS SELECT id FROM users", "code view v; select users"),
-    ("CREATE SEQUENCE counter; SELECT nextval('counter')", "create sequence counter"),
-    ("CREATE SCHEMA more; CREATE TABLE more.t (n integer)", "create schema more; create table more.*"),
-    ("CREATE TYPE size AS ENUM ('s'); CREATE TABLE sized (s size)", "create type size; create table sized"),
+    (
+        "INSERT INTO watched VALUES (1)",
+        "insert watched; insert log",
+    ),
+    (
+        "CREATE TABLE fresh (id serial PRIMARY KEY, n integer CHECK (n > 0), g integer GENERATED ALWAYS AS (n + 1) STORED); INSERT INTO fresh (n) VALUES (1); CREATE INDEX ON fresh (n); UPDATE fresh SET n = 2; SELECT * FROM fresh; ALTER TABLE fresh ADD COLUMN m text; DROP TABLE fresh",
+        "create table fresh",
+    ),
+    (
+        "CREATE TABLE fresh (id integer GENERATED BY DEFAULT AS IDENTITY, u integer REFERENCES users); INSERT INTO fresh (u) VALUES (1)",
+        "create table fresh; select users(id)",
+    ),
+    (
+        "CREATE TABLE pp (id integer) PARTITION BY LIST (id); CREATE TABLE pp_1 PARTITION OF pp DEFAULT; INSERT INTO pp VALUES (1)",
+        "create table pp; create table pp_*",
+    ),
+    (
+        "CREATE TEMP TABLE scratch (n integer); INSERT INTO scratch VALUES (1); INSERT INTO log SELECT n FROM scratch",
+        "insert log",
+    ),
+    (
+        "ALTER TABLE users ADD COLUMN age integer DEFAULT 0 NOT NULL",
+        "alter table users",
+    ),
+    (
+        "ALTER TABLE spare ALTER COLUMN n TYPE bigint",
+        "alter table spare",
+    ),
+    (
+        "ALTER TABLE users ADD CONSTRAINT named CHECK (name <> '')",
+        "alter table users",
+    ),
+    (
+        "ALTER TABLE users ADD UNIQUE (name, id)",
+        "alter table users",
+    ),
+    (
+        "ALTER TABLE users RENAME COLUMN name TO called",
+        "alter table users",
+    ),
+    (
+        "ALTER TABLE log ADD COLUMN u integer REFERENCES users",
+        "alter table log; select users",
+    ),
+    (
+        "CREATE INDEX by_name ON users (name)",
+        "create index on users",
+    ),
+    (
+        "CREATE VIEW v AS SELECT id FROM users",
+        "code view v; select users",
+    ),
+    (
+        "CREATE SEQUENCE counter; SELECT nextval('counter')",
+        "create sequence counter",
+    ),
+    (
+        "CREATE SCHEMA more; CREATE TABLE more.t (n integer)",
+        "create schema more; create table more.*",
+    ),
+    (
+        "CREATE TYPE size AS ENUM ('s'); CREATE TABLE sized (s size)",
+        "create type size; create table sized",
+    ),
     ("ALTER TYPE mood ADD VALUE 'bad'", "alter type mood"),
-    ("DROP TABLE log", "drop table log"),
+    ("DROP TABLE spare", "drop table spare"),
+    ("DROP TRIGGER note ON watched", "code trigger on watched"),
     ("DROP TABLE orders", "drop table orders"),
     ("DROP VIEW names", "code view names"),
-    ("CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'", "code function f"),
+    (
+        "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "code function f",
+    ),
     ("COMMENT ON TABLE users IS 'people'", "alter table users"),
-    ("CREATE TRIGGER t AFTER INSERT ON log FOR EACH ROW EXECUTE FUNCTION note()", "code trigger on log"),
+    (
+        "CREATE TRIGGER t AFTER INSERT ON log FOR EACH ROW EXECUTE FUNCTION note()",
+        "code trigger on log",
+    ),
     ("GRANT SELECT ON users TO pg_monitor", "grant on users"),
 ];
 
