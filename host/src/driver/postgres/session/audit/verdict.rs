@@ -293,7 +293,19 @@ impl Judge<'_> {
                         "ShareLock" | "ShareRowExclusiveLock" | "AccessExclusiveLock"
                     )
             });
-            if is_changed && self.after.counts.get(id).is_none() {
+            // PostgreSQL 18 locks what rights are given on.
+            let is_given = self
+                .after
+                .relations
+                .get(id)
+                .is_some_and(|after| after.rights != relation.rights);
+            // A partition's bounds are read under a lock on its parent.
+            let has_rows_written = relation.kind == "p"
+                && mode == "AccessShareLock"
+                && locks
+                    .iter()
+                    .any(|(other, mode)| other == id && mode == "RowExclusiveLock");
+            if (is_changed || is_given) && self.after.counts.get(id).is_none() || has_rows_written {
                 continue;
             }
             if !self.is_reached_through(*id, action, &relation) {
