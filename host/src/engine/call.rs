@@ -5,9 +5,10 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 
 use super::{Cause, Engine, Progress, Run, load};
-use crate::driver::RunLock;
+use crate::capability::Grant;
+use crate::driver::{Dialect, RunLock};
 use crate::event::{Event, Observer};
-use crate::migration::{Call, Fingerprint, Level, Listener, Migration};
+use crate::migration::{Call, Fingerprint, Level, Listener, Migration, MigrationError};
 use crate::plan::Step;
 use crate::revision::{RevisionId, Transactional};
 
@@ -47,7 +48,7 @@ impl Engine {
         let fingerprint = self.library.fingerprint(&step.revision).map_err(failed)?;
         let migration = self.library.load(&step.revision).map_err(failed)?;
         let parameters = self.library.parameters(&step.revision).map_err(failed)?;
-        let grant = self.library.grant(&step.revision).map_err(failed)?;
+        let grant = self.grant(&step.revision).map_err(failed)?;
         let call = Call {
             revision: step.revision.clone(),
             direction: step.direction,
@@ -72,6 +73,17 @@ impl Engine {
                 .graph
                 .get(step.revision.as_str())
                 .map_or(Transactional::Yes, |revision| revision.transactional),
+        })
+    }
+}
+
+impl Engine {
+    /// What a revision may do, its names as the database compares them.
+    pub(in crate::engine) fn grant(&self, revision: &RevisionId) -> Result<Arc<Grant>, MigrationError> {
+        let grant = self.library.grant(revision)?;
+        Ok(match self.driver.dialect() {
+            Dialect::Postgresql => grant,
+            Dialect::Sqlite => Arc::new(grant.in_lower_case()),
         })
     }
 }

@@ -8,6 +8,7 @@
 mod alembic;
 mod attacks;
 mod attacks_sqlite;
+mod audit;
 mod backups;
 mod build_rust;
 mod cli;

@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use rusqlite::hooks::Action as Change;
 
-use super::guard::{MAIN, Made, denied_own};
+use super::guard::{Made, denied_own};
 use super::objects::{Object, Objects, Sort};
-use crate::capability::{Access, Action, Code, Columns, Grant, Kind, Layer, Name, Reach};
+use crate::capability::{Access, Action, Code, Columns, Grant, Kind, Layer, Name};
 use crate::driver::{DriverError, Touched};
 
 /// Whose a table is.
@@ -47,7 +47,6 @@ struct Rows {
 /// What is known of one call.
 #[derive(Debug)]
 pub(super) struct Audit {
-    grant: Grant,
     layer: Layer,
     /// What the database held before; none where nothing needs to be compared.
     baseline: Option<Arc<Objects>>,
@@ -61,7 +60,6 @@ pub(super) struct Audit {
 impl Default for Audit {
     fn default() -> Self {
         Self {
-            grant: Grant::default(),
             layer: Layer::Off,
             baseline: None,
             rows: Vec::new(),
@@ -75,7 +73,6 @@ impl Default for Audit {
 impl Audit {
     pub(super) fn new(grant: &Grant, baseline: Option<Arc<Objects>>) -> Self {
         Self {
-            grant: grant.in_lower_case(),
             layer: grant.layers.audit,
             baseline,
             limit: grant.limits.rows_written,
@@ -100,9 +97,7 @@ impl Audit {
             let name = table.to_ascii_lowercase();
             let access = match whose(&name) {
                 Whose::Own => None,
-                Whose::Virtual(owner) => {
-                    Some(with_columns(access(Action::Write, &owner)))
-                }
+                Whose::Virtual(owner) => Some(with_columns(access(Action::Write, &owner))),
                 Whose::Ours => Some(access(action(change), &name)),
                 Whose::Other => Some(with_columns(access(action(change), &name))),
             };

@@ -12,6 +12,9 @@ use crate::driver::{Authority, DriverError, Touched};
 use catalog::LOOK;
 use verdict::judge;
 
+const COUNTING: &str =
+    "SELECT pg_catalog.current_setting('track_counts') OPERATOR(pg_catalog.=) 'on'";
+
 /// A relation, as the catalog had it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Relation {
@@ -106,12 +109,26 @@ impl PostgresSession {
         if self.before.is_none() {
             return Ok(Touched::default());
         }
+        let counting = self.was_counting().await?;
         self.settle_in_between().await?;
-        let after = self.look(LOOK).await?;
+        let mut after = self.look(LOOK).await?;
+        after.counting &= counting;
         match &self.before {
             Some(before) => judge(before, &after, &self.protected),
             None => Ok(Touched::default()),
         }
+    }
+
+    /// Whether the server counts under the settings that the migration left, which are about to go.
+    async fn was_counting(&mut self) -> Result<bool, DriverError> {
+        if !std::mem::take(&mut self.resets) {
+            return Ok(true);
+        }
+        let client = self.link.client.clone();
+        let rows = self.send(client.query_typed(COUNTING, &[])).await;
+        self.resets = true;
+        let rows = rows?;
+        Ok(rows.iter().any(|row| row.try_get(0).unwrap_or(false)))
     }
 
     async fn look(&mut self, sql: &str) -> Result<State, DriverError> {

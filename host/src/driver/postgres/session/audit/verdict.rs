@@ -33,6 +33,7 @@ pub(super) fn judge(
     judge.definitions();
     judge.catalog();
     judge.drops();
+    judge.exclusive_locks();
     judge.touched.accesses.sort();
     judge.touched.accesses.dedup();
     Ok(judge.touched)
@@ -292,7 +293,19 @@ impl Judge<'_> {
                         "ShareLock" | "ShareRowExclusiveLock" | "AccessExclusiveLock"
                     )
             });
-            if is_changed && self.after.counts.get(id).is_none() {
+            // PostgreSQL 18 locks what rights are given on.
+            let is_given = self
+                .after
+                .relations
+                .get(id)
+                .is_some_and(|after| after.rights != relation.rights);
+            // A partition's bounds are read under a lock on its parent.
+            let has_rows_written = relation.kind == "p"
+                && mode == "AccessShareLock"
+                && locks
+                    .iter()
+                    .any(|(other, mode)| other == id && mode == "RowExclusiveLock");
+            if (is_changed || is_given) && self.after.counts.get(id).is_none() || has_rows_written {
                 continue;
             }
             if !self.is_reached_through(*id, action, &relation) {
@@ -455,6 +468,53 @@ impl Judge<'_> {
         self.after
             .locks
             .contains(&(id, "AccessExclusiveLock".to_owned()))
+    }
+
+    /// Locks that keep everyone out and that nothing else explains: a bare LOCK TABLE, or the drop of a trigger, rule or
+    /// policy, whose row is not there to be seen.
+    fn exclusive_locks(&mut self) {
+        let before = self.before;
+        let is_dropped = |id: &u32| !self.after.relations.contains_key(id);
+        let mut locked = Vec::new();
+        for (id, mode) in self.new_locks() {
+            let Some(relation) = before.state.relations.get(&id) else {
+                continue;
+            };
+            let is_index = matches!(relation.kind.as_str(), "i" | "I");
+            if !matches!(mode, "ExclusiveLock" | "AccessExclusiveLock")
+                || is_index
+                || is_dropped(&id)
+            {
+                continue;
+            }
+            let name = self.name(&relation.schema, &relation.name);
+            let is_told = self
+                .touched
+                .accesses
+                .iter()
+                .any(|access| access.object == name);
+            let goes_along = before
+                .state
+                .relations
+                .iter()
+                .any(|(other, gone)| is_dropped(other) && gone.parent == id)
+                || before
+                    .state
+                    .foreign_keys
+                    .iter()
+                    .any(|(from, to)| *to == id && is_dropped(from));
+            let may_change = [Code::Trigger, Code::Rule, Code::Policy]
+                .into_iter()
+                .any(|code| self.allows(Action::Code(code), relation));
+            let parent_is_locked =
+                relation.parent != 0 && self.new_locks().any(|(other, _)| other == relation.parent);
+            if !is_told && !goes_along && !may_change && !parent_is_locked {
+                locked.push(relation.clone());
+            }
+        }
+        for relation in &locked {
+            self.on(altered(&relation.kind), relation);
+        }
     }
 
     fn drops(&mut self) {

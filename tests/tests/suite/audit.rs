@@ -1,0 +1,458 @@
+//! The look at what a transaction has touched, with the other layers off: each attack commits nothing and is named, and what
+//! is granted passes.
+
+use std::sync::Arc;
+
+use whimbrel::capability::{Capabilities, Grant, Layer, Layers, Limits};
+use whimbrel::engine::Engine;
+use whimbrel::migration::{
+    Description, Fingerprint, Library, Migration, MigrationError, PrepareError,
+};
+use whimbrel::revision::{Direction, RevisionId};
+use whimbrel_tests::{Database, on_every_postgres};
+
+use crate::staging::{Folder, engine, ledger, up, versions};
+
+/// A library whose migrations are granted this.
+struct Narrowed {
+    library: Arc<dyn Library>,
+    grant: Arc<Grant>,
+}
+
+impl Library for Narrowed {
+    fn supports(&self, revision: &RevisionId, direction: Direction) -> bool {
+        self.library.supports(revision, direction)
+    }
+    fn content_digest(&self, revision: &RevisionId) -> Result<String, MigrationError> {
+        self.library.content_digest(revision)
+    }
+    fn fingerprint(&self, revision: &RevisionId) -> Result<Fingerprint, MigrationError> {
+        self.library.fingerprint(revision)
+    }
+    fn parameters(
+        &self,
+        revision: &RevisionId,
+    ) -> Result<Arc<serde_json::Map<String, serde_json::Value>>, MigrationError> {
+        self.library.parameters(revision)
+    }
+    fn grant(&self, _revision: &RevisionId) -> Result<Arc<Grant>, MigrationError> {
+        Ok(Arc::clone(&self.grant))
+    }
+    fn describe(
+        &self,
+        revision: &RevisionId,
+        direction: Direction,
+    ) -> Result<Description, MigrationError> {
+        self.library.describe(revision, direction)
+    }
+    fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError> {
+        self.library.prepare(revisions, direction)
+    }
+    fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError> {
+        self.library.load(revision)
+    }
+}
+
+fn narrowed(db: &Database, granted: &str, rows_written: u64, sql: &str) -> Engine {
+    let mut engine = engine(db, Folder::default().with("a", "", sql, None));
+    let capabilities: Capabilities = granted.parse().unwrap();
+    let grant = Grant {
+        limits: Limits {
+            rows_written,
+            ..Limits::default()
+        },
+        layers: Layers {
+            audit: Layer::On,
+            ..Layers::NONE
+        },
+        ..Grant::only(capabilities)
+    };
+    engine.library = Arc::new(Narrowed {
+        library: engine.library,
+        grant: Arc::new(grant),
+    });
+    engine
+}
+
+const SCHEMA: &str = "
+    CREATE SCHEMA app;
+    CREATE TABLE users (id integer PRIMARY KEY, name text);
+    CREATE TABLE secrets (id integer PRIMARY KEY, word text);
+    CREATE TABLE orders (id serial PRIMARY KEY, buyer integer REFERENCES users (id) ON DELETE CASCADE);
+    CREATE TABLE log (line text);
+    CREATE VIEW shown AS SELECT id, word FROM secrets;
+    CREATE VIEW names AS SELECT id, name FROM users;
+    CREATE TABLE watched (id integer);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO log VALUES (''x''); RETURN NEW; END';
+    CREATE TRIGGER note AFTER INSERT ON watched FOR EACH ROW EXECUTE FUNCTION note();
+    CREATE TABLE ruled (id integer);
+    CREATE RULE ruled AS ON INSERT TO ruled DO ALSO INSERT INTO log VALUES ('r');
+    CREATE FUNCTION peek() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM secrets';
+    CREATE TABLE parted (id integer) PARTITION BY RANGE (id);
+    CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100);
+    CREATE TABLE base (id integer);
+    CREATE TABLE derived () INHERITS (base);
+    CREATE TABLE spare (n integer);
+    CREATE TYPE mood AS ENUM ('good');
+    INSERT INTO users SELECT n, 'n' FROM generate_series(1, 9) n;
+    INSERT INTO secrets VALUES (1, 'w');
+    INSERT INTO orders (buyer) SELECT n FROM generate_series(1, 9) n";
+
+/// What a migration tries, what it is granted, and what the failure must name.
+const ATTACKS: &[(&str, &str, &str)] = &[
+    ("SELECT * FROM secrets", "select users", "secrets"),
+    (
+        "SELECT * FROM secrets WHERE id = 1",
+        "select users",
+        "secrets",
+    ),
+    ("SELECT * FROM shown", "select users", "secrets"),
+    (
+        "INSERT INTO users SELECT 50, word FROM secrets",
+        "insert users",
+        "secrets",
+    ),
+    (
+        "WITH x AS (DELETE FROM secrets RETURNING 1) SELECT * FROM x",
+        "select secrets",
+        "delete secrets",
+    ),
+    (
+        "UPDATE users SET name = 'z'",
+        "select users",
+        "update users",
+    ),
+    (
+        "UPDATE users SET name = 'z' WHERE false",
+        "select users",
+        "users",
+    ),
+    ("DELETE FROM users WHERE id = 1", "delete users", "orders"),
+    (
+        "TRUNCATE secrets",
+        "select secrets; delete secrets",
+        "truncate secrets",
+    ),
+    ("INSERT INTO watched VALUES (1)", "insert watched", "log"),
+    ("INSERT INTO ruled VALUES (1)", "insert ruled", "log"),
+    ("SELECT peek()", "select users", "secrets"),
+    ("DO $$ BEGIN PERFORM * FROM secrets; END $$", "", "secrets"),
+    (
+        "DO $$ BEGIN EXECUTE 'UPDATE sec' || 'rets SET word = 1'; END $$",
+        "",
+        "update secrets",
+    ),
+    (
+        "DO $$ BEGIN BEGIN PERFORM * FROM secrets; RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$",
+        "",
+        "secrets",
+    ),
+    (
+        "DO $$ BEGIN BEGIN PERFORM * FROM secrets WHERE id = 1; RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$",
+        "",
+        "secrets",
+    ),
+    (
+        "DO $$ BEGIN BEGIN DELETE FROM secrets; RAISE 'no'; EXCEPTION WHEN others THEN NULL; END; END $$",
+        "",
+        "delete secrets",
+    ),
+    (
+        "DO $$ BEGIN EXECUTE 'SELECT * FROM whim' || 'brel_version'; END $$",
+        "",
+        "whimbrel_version",
+    ),
+    (
+        "DO $$ BEGIN EXECUTE 'DELETE FROM whim' || 'brel_version'; END $$",
+        "",
+        "whimbrel_version",
+    ),
+    (
+        "DO $$ BEGIN EXECUTE 'INSERT INTO whim' || 'brel_version VALUES (1)'; END $$",
+        "",
+        "whimbrel_version",
+    ),
+    (
+        "DO $$ BEGIN EXECUTE 'DELETE FROM whim' || 'brel_ledger'; END $$",
+        "",
+        "whimbrel_ledger",
+    ),
+    (
+        "INSERT INTO parted VALUES (1)",
+        "select parted",
+        "insert parted",
+    ),
+    ("SELECT * FROM base", "select users", "base"),
+    (
+        "CREATE FUNCTION pg_temp.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "",
+        "code function",
+    ),
+    (
+        "CREATE FUNCTION app.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "",
+        "code function app.f",
+    ),
+    (
+        "CREATE OR REPLACE FUNCTION peek() RETURNS bigint LANGUAGE sql AS 'SELECT 1::bigint'",
+        "",
+        "code function peek",
+    ),
+    ("DROP FUNCTION peek()", "", "code function peek"),
+    (
+        "CREATE TRIGGER t AFTER INSERT ON users FOR EACH ROW EXECUTE FUNCTION note()",
+        "alter table users",
+        "code trigger on users",
+    ),
+    (
+        "CREATE RULE r AS ON INSERT TO users DO INSTEAD NOTHING",
+        "alter table users",
+        "code rule on users",
+    ),
+    (
+        "CREATE POLICY p ON users USING (true)",
+        "alter table users",
+        "code policy on users",
+    ),
+    (
+        "ALTER TABLE users ADD COLUMN n bigint DEFAULT peek()",
+        "alter table users; select secrets",
+        "code default on users",
+    ),
+    ("CREATE VIEW v AS SELECT 1 AS n", "", "code view v"),
+    (
+        "CREATE OR REPLACE VIEW names AS SELECT id, name FROM users",
+        "select users",
+        "code view names",
+    ),
+    (
+        "CREATE CAST (mood AS integer) WITH INOUT",
+        "",
+        "code cast mood",
+    ),
+    (
+        "CREATE OPERATOR === (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4eq)",
+        "",
+        "code operator",
+    ),
+    (
+        "GRANT SELECT ON secrets TO PUBLIC",
+        "select secrets",
+        "grant on secrets",
+    ),
+    (
+        "ALTER TABLE secrets OWNER TO pg_monitor",
+        "",
+        "alter table secrets",
+    ),
+    (
+        "ALTER TABLE secrets RENAME TO open",
+        "",
+        "alter table secrets",
+    ),
+    (
+        "ALTER TABLE secrets ADD COLUMN n integer",
+        "",
+        "alter table secrets",
+    ),
+    (
+        "ALTER TABLE secrets DISABLE TRIGGER ALL; ALTER TABLE watched DISABLE TRIGGER note",
+        "alter table secrets",
+        "code trigger on watched",
+    ),
+    ("DROP TABLE spare", "alter table spare", "drop table spare"),
+    ("DROP VIEW names", "drop table names", "code view names"),
+    (
+        "CREATE TABLE fresh (n integer)",
+        "create table other_*",
+        "create table fresh",
+    ),
+    (
+        "CREATE INDEX ON users (name)",
+        "alter table users",
+        "create index on users",
+    ),
+    ("CREATE SCHEMA more", "", "create schema more"),
+    ("ALTER TYPE mood ADD VALUE 'bad'", "", "alter type mood"),
+    ("DROP TYPE mood", "", "drop type mood"),
+    (
+        "CREATE TABLE child (u integer REFERENCES secrets)",
+        "create table child",
+        "secrets",
+    ),
+    (
+        "ALTER DEFAULT PRIVILEGES GRANT SELECT ON TABLES TO PUBLIC",
+        "",
+        "pg_default_acl",
+    ),
+    (
+        "DO $$ BEGIN PERFORM set_config('track_counts', 'off', false); END $$; DELETE FROM secrets WHERE false",
+        "delete secrets",
+        "track_counts",
+    ),
+    ("SELECT pg_advisory_lock(1)", "", "advisory lock"),
+    ("SELECT pg_advisory_xact_lock(1)", "", "advisory lock"),
+    ("SELECT count(*) FROM pg_authid", "", "pg_authid"),
+    (
+        "SELECT * FROM users FOR UPDATE",
+        "select users",
+        "update users",
+    ),
+    ("DROP TRIGGER note ON watched", "", "watched"),
+    ("LOCK TABLE secrets IN ACCESS EXCLUSIVE MODE", "", "secrets"),
+];
+
+/// What is done, and the grant that fits.
+const HONEST: &[(&str, &str)] = &[
+    ("SELECT * FROM users WHERE id = 1", "select users(id)"),
+    (
+        "INSERT INTO users VALUES (100, 'x') ON CONFLICT (id) DO UPDATE SET name = 'y'",
+        "insert users; update users; select users",
+    ),
+    ("INSERT INTO orders (buyer) VALUES (1)", "insert orders"),
+    (
+        "INSERT INTO orders (buyer) SELECT id FROM users",
+        "insert orders; select users",
+    ),
+    (
+        "DELETE FROM users WHERE id = 1",
+        "delete users; delete orders",
+    ),
+    (
+        "UPDATE users SET name = 'z' WHERE id = 2",
+        "update users(name)",
+    ),
+    ("TRUNCATE log", "truncate log"),
+    ("SELECT * FROM names", "select names"),
+    ("INSERT INTO parted VALUES (1), (2)", "insert parted"),
+    ("SELECT * FROM parted", "select parted"),
+    ("SELECT * FROM base", "select base"),
+    (
+        "INSERT INTO watched VALUES (1)",
+        "insert watched; insert log",
+    ),
+    (
+        "CREATE TABLE fresh (id serial PRIMARY KEY, n integer CHECK (n > 0), g integer GENERATED ALWAYS AS (n + 1) STORED); INSERT INTO fresh (n) VALUES (1); CREATE INDEX ON fresh (n); UPDATE fresh SET n = 2; SELECT * FROM fresh; ALTER TABLE fresh ADD COLUMN m text; DROP TABLE fresh",
+        "create table fresh",
+    ),
+    (
+        "CREATE TABLE fresh (id integer GENERATED BY DEFAULT AS IDENTITY, u integer REFERENCES users); INSERT INTO fresh (u) VALUES (1)",
+        "create table fresh; select users(id)",
+    ),
+    (
+        "CREATE TABLE pp (id integer) PARTITION BY LIST (id); CREATE TABLE pp_1 PARTITION OF pp DEFAULT; INSERT INTO pp VALUES (1)",
+        "create table pp; create table pp_*",
+    ),
+    (
+        "CREATE TEMP TABLE scratch (n integer); INSERT INTO scratch VALUES (1); INSERT INTO log SELECT n FROM scratch",
+        "insert log",
+    ),
+    (
+        "ALTER TABLE users ADD COLUMN age integer DEFAULT 0 NOT NULL",
+        "alter table users",
+    ),
+    (
+        "ALTER TABLE spare ALTER COLUMN n TYPE bigint",
+        "alter table spare",
+    ),
+    (
+        "ALTER TABLE users ADD CONSTRAINT named CHECK (name <> '')",
+        "alter table users",
+    ),
+    (
+        "ALTER TABLE users ADD UNIQUE (name, id)",
+        "alter table users",
+    ),
+    (
+        "ALTER TABLE users RENAME COLUMN name TO called",
+        "alter table users",
+    ),
+    (
+        "ALTER TABLE log ADD COLUMN u integer REFERENCES users",
+        "alter table log; select users",
+    ),
+    (
+        "CREATE INDEX by_name ON users (name)",
+        "create index on users",
+    ),
+    (
+        "CREATE VIEW v AS SELECT id FROM users",
+        "code view v; select users",
+    ),
+    (
+        "CREATE SEQUENCE counter; SELECT nextval('counter')",
+        "create sequence counter",
+    ),
+    (
+        "CREATE SCHEMA more; CREATE TABLE more.t (n integer)",
+        "create schema more; create table more.*",
+    ),
+    (
+        "CREATE TYPE size AS ENUM ('s'); CREATE TABLE sized (s size)",
+        "create type size; create table sized",
+    ),
+    ("ALTER TYPE mood ADD VALUE 'bad'", "alter type mood"),
+    ("DROP TABLE spare", "drop table spare"),
+    ("DROP TRIGGER note ON watched", "code trigger on watched"),
+    ("DROP TABLE orders", "drop table orders"),
+    ("DROP VIEW names", "code view names"),
+    (
+        "CREATE FUNCTION f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "code function f",
+    ),
+    ("COMMENT ON TABLE users IS 'people'", "alter table users"),
+    (
+        "CREATE TRIGGER t AFTER INSERT ON log FOR EACH ROW EXECUTE FUNCTION note()",
+        "code trigger on log",
+    ),
+    ("GRANT SELECT ON users TO pg_monitor", "grant on users"),
+];
+
+on_every_postgres! {
+    async fn an_attack_commits_nothing_and_is_named(db: Database) {
+        db.execute(SCHEMA).await;
+        let mut missed = Vec::new();
+        for (sql, granted, named) in ATTACKS {
+            let told = match up(&narrowed(&db, granted, u64::MAX, &format!("{sql};")), "head").await {
+                Ok(_) => "it was committed".to_owned(),
+                Err(failure) => {
+                    let cause = failure.cause.to_string();
+                    std::error::Error::source(&failure.cause).map_or(cause, ToString::to_string)
+                }
+            };
+            let last = ledger(&db).await.pop().unwrap_or_default();
+            if !told.contains("is not granted: ") && !told.contains("is not allowed here: ") || !told.contains(named) || last != "a upgrade failed" {
+                missed.push(format!("{sql}: {told}; {last}"));
+            }
+            if !versions(&db).await.is_empty() {
+                db.execute("DELETE FROM whimbrel_version; DELETE FROM whimbrel_ledger").await;
+            }
+        }
+        assert!(missed.is_empty(), "{} of {} missed:\n{}", missed.len(), ATTACKS.len(), missed.join("\n"));
+    }
+
+    async fn what_is_granted_passes(db: Database) {
+        let mut alarms = Vec::new();
+        for (sql, granted) in HONEST {
+            db.execute("DROP SCHEMA public CASCADE; DROP SCHEMA IF EXISTS app CASCADE; DROP SCHEMA IF EXISTS more CASCADE; CREATE SCHEMA public").await;
+            db.execute(SCHEMA).await;
+            if let Err(failure) = up(&narrowed(&db, granted, u64::MAX, &format!("{sql};")), "head").await {
+                let cause = std::error::Error::source(&failure.cause).map_or(failure.cause.to_string(), |e| format!("{e:?}"));
+                alarms.push(format!("{sql}: {cause}"));
+            }
+        }
+        assert!(alarms.is_empty(), "{} of {} false alarms:\n{}", alarms.len(), HONEST.len(), alarms.join("\n"));
+    }
+
+    async fn rows_of_cascades_and_triggers_count(db: Database) {
+        db.execute(SCHEMA).await;
+        let granted = "delete users; delete orders; insert watched; insert log";
+        for sql in ["DELETE FROM users WHERE id = 1;", "INSERT INTO watched VALUES (1);"] {
+            let failure = up(&narrowed(&db, granted, 1, sql), "head").await.unwrap_err();
+            let cause = std::error::Error::source(&failure.cause).unwrap().to_string();
+            assert!(cause.contains("2 rows were written"), "{cause}");
+            assert_eq!(ledger(&db).await.pop().unwrap(), "a upgrade failed");
+        }
+        up(&narrowed(&db, granted, 2, "DELETE FROM users WHERE id = 1;"), "head").await.unwrap();
+    }
+}
