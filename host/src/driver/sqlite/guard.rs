@@ -18,7 +18,6 @@ use rusqlite::hooks::{Action, AuthAction, AuthContext, Authorization};
 
 use self::authority::denied;
 pub(super) use self::authority::denied_own;
-pub(super) use self::grants::MAIN;
 pub(super) use self::made::Made;
 pub(super) use self::statement::{Effect, Statement};
 use super::audit::{Audit, Budget};
