@@ -305,7 +305,7 @@ impl Judge<'_> {
                 && locks
                     .iter()
                     .any(|(other, mode)| other == id && mode == "RowExclusiveLock");
-            if (is_changed || is_given) && self.after.counts.get(id).is_none() || has_rows_written {
+            if (is_changed || is_given) && !self.after.counts.contains_key(id) || has_rows_written {
                 continue;
             }
             if !self.is_reached_through(*id, action, &relation) {
