@@ -94,6 +94,7 @@ impl ComponentMigration {
             )));
         }
         super::admission::admit(&super::admission::interface(&bytes)?, self.wasi)?;
+        super::admission::size::check(&bytes)?;
         let component = sandbox.compile(&self.digest, &bytes)?;
         let linked = sandbox.link(&component, self.wasi)?;
         self.linked.get_or_init(|| linked);

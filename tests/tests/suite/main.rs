@@ -6,6 +6,7 @@
 )]
 
 mod alembic;
+mod attacks_components;
 mod backups;
 mod build_rust;
 mod cli;

@@ -67,10 +67,22 @@ impl Folder {
 
     /// A component migration whose component is in a file.
     pub(crate) fn component_from(
-        mut self,
+        self,
         id: &str,
         revises: &str,
         component: &Utf8Path,
+        manifest: &str,
+    ) -> Self {
+        let bytes = std::fs::read(component).unwrap();
+        self.component_of(id, revises, bytes, manifest)
+    }
+
+    /// A component migration of these bytes.
+    pub(crate) fn component_of(
+        mut self,
+        id: &str,
+        revises: &str,
+        component: Vec<u8>,
         manifest: &str,
     ) -> Self {
         let folder = Utf8PathBuf::from(format!("migrations/{id}_test"));
@@ -80,8 +92,7 @@ impl Folder {
         );
         self.0
             .insert(folder.join("migration.toml"), manifest.into());
-        let bytes = std::fs::read(component).unwrap();
-        self.0.insert(folder.join("migration.wasm"), bytes);
+        self.0.insert(folder.join("migration.wasm"), component);
         self
     }
 }

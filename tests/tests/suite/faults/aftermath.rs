@@ -20,7 +20,7 @@ pub(super) async fn unharmed(db: &Database, applied: &[&str]) {
 }
 
 /// Demands that the database is [`unharmed`], and that `next` then brings it to its head.
-pub(super) async fn after(db: &Database, applied: &[&str], next: &Engine) {
+pub(crate) async fn after(db: &Database, applied: &[&str], next: &Engine) {
     unharmed(db, applied).await;
     let report = match up(next, "head").await {
         Ok(report) => report,
