@@ -33,6 +33,8 @@ pub use error::{CommitError, DatabaseError, DriverError};
 pub use locks::RelationLock;
 pub use value::{Column, Value};
 
+use crate::capability::Grant;
+
 /// The SQL that a database speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -60,15 +62,31 @@ impl fmt::Display for Dialect {
 }
 
 /// In whose name a statement runs. The driver holds [`Authority::File`] and [`Authority::Guest`] to what the
-/// design allows them: no transaction control, one statement a message, and nothing of Whimbrel's own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+/// design allows them (no transaction control, one statement a message, and nothing of Whimbrel's own), and within that to
+/// their grant.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Authority {
     /// Whimbrel itself: no restriction.
     Host,
-    /// A SQL migration, written by the team: all but transaction control and Whimbrel's own objects.
-    File,
+    /// A SQL migration, written by the team: at most all but transaction control and Whimbrel's own objects.
+    File(Arc<Grant>),
     /// A component: the author may be anyone.
-    Guest,
+    Guest(Arc<Grant>),
+}
+
+impl Authority {
+    /// What is granted; nothing needs to be to the host.
+    pub fn grant(&self) -> Option<&Arc<Grant>> {
+        match self {
+            Self::Host => None,
+            Self::File(grant) | Self::Guest(grant) => Some(grant),
+        }
+    }
+
+    /// Whether it is a component's.
+    pub fn is_guest(&self) -> bool {
+        matches!(self, Self::Guest(_))
+    }
 }
 
 /// When a commit must have reached the disk.

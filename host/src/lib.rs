@@ -53,6 +53,7 @@
 
 pub mod build;
 mod cache;
+pub mod capability;
 pub mod config;
 pub mod digest;
 mod document;

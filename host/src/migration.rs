@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::capability::Grant;
 use crate::driver::{DatabaseError, Dialect, DriverError, Session};
 use crate::revision::{Direction, RevisionId};
 use crate::sql::{Location, SplitError};
@@ -66,6 +67,12 @@ pub trait Library: Send + Sync {
         &self,
         revision: &RevisionId,
     ) -> Result<Arc<serde_json::Map<String, serde_json::Value>>, MigrationError>;
+
+    /// What the revision may do to the database.
+    ///
+    /// # Errors
+    /// [`MigrationError::Admission`] when there is no such revision, or when it may not run at all.
+    fn grant(&self, revision: &RevisionId) -> Result<Arc<Grant>, MigrationError>;
 
     /// What can be told of the revision's code without running it.
     ///
@@ -164,6 +171,8 @@ pub struct Call {
     pub parameters: Arc<serde_json::Map<String, serde_json::Value>>,
     /// Whether a script is being written, so that there is nothing to read from.
     pub is_offline: bool,
+    /// What it may do to the database.
+    pub grant: Arc<Grant>,
     /// Set when the user wants the run to stop.
     pub cancel: Cancel,
     /// Where the migration's log lines and progress go.

@@ -12,7 +12,6 @@ mod console;
 mod convert;
 mod guest;
 mod host;
-mod limits;
 mod loan;
 mod meter;
 mod runtime;
@@ -22,5 +21,4 @@ mod watch;
 
 pub use admission::{Interface, Wasi, admit, imports, interface};
 pub use component::{ComponentMigration, ReadComponent};
-pub use limits::Limits;
 pub use runtime::Runtime;

@@ -8,6 +8,7 @@
     reason = "a failing support function is a failing test"
 )]
 
+mod authority;
 mod backend;
 mod conformance;
 pub mod database;
@@ -16,6 +17,7 @@ mod project;
 mod transcript;
 mod workspace;
 
+pub use authority::{as_file, as_guest};
 pub use backend::Backend;
 pub use conformance::run;
 pub use database::Database;

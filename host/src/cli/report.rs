@@ -323,7 +323,7 @@ fn of_driver(error: &DriverError) -> u8 {
     match error {
         DriverError::Connect { .. } => UNREACHABLE,
         DriverError::Settings { .. } => USAGE,
-        DriverError::Denied { .. } => REFUSED,
+        DriverError::Denied { .. } | DriverError::NotGranted(_) => REFUSED,
         _ => FAILED,
     }
 }

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
+use crate::capability::NotGranted;
+
 /// An error that the database itself reported.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Error)]
 #[error("{message}")]
@@ -59,6 +61,9 @@ pub enum DriverError {
         /// Why not.
         reason: String,
     },
+    /// A statement does what its [`Grant`](crate::capability::Grant) does not cover.
+    #[error(transparent)]
+    NotGranted(#[from] Box<NotGranted>),
     /// A result or a row is larger than the host is willing to hold.
     #[error("the result is larger than the limit of {limit} {unit}")]
     Limit {

@@ -64,13 +64,13 @@ impl Recording {
 
     /// Asks the tape, where there is one for whoever asks.
     fn tape(&self) -> Option<&Tape> {
-        let reads = self.authority == Authority::Guest;
+        let reads = self.authority.is_guest();
         self.tape.as_ref().filter(|_| reads)
     }
 
     fn check(&self, sql: &str) -> Result<(), DriverError> {
         if self.authority != Authority::Host {
-            guard::check(sql, self.dialect, self.authority, &self.protected)?;
+            guard::check(sql, self.dialect, &self.authority, &self.protected)?;
             text::check(sql, self.dialect)?;
         }
         Ok(())

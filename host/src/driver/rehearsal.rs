@@ -36,14 +36,14 @@ impl Rehearsal {
     fn check(&self, sql: &str) -> Result<(), DriverError> {
         match self.authority {
             Authority::Host => Ok(()),
-            Authority::File | Authority::Guest => {
+            Authority::File(_) | Authority::Guest(_) => {
                 lasting::check_can_roll_back(sql, self.session.dialect())
             }
         }
     }
 
     fn tape(&self) -> Option<Tape> {
-        let records = self.authority == Authority::Guest;
+        let records = self.authority.is_guest();
         self.tape.clone().filter(|_| records)
     }
 
@@ -75,7 +75,7 @@ impl Session for Rehearsal {
     }
 
     async fn assume(&mut self, authority: Authority) -> Result<(), DriverError> {
-        self.authority = authority;
+        self.authority = authority.clone();
         self.cursors.clear();
         self.session.assume(authority).await
     }

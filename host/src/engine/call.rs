@@ -47,6 +47,7 @@ impl Engine {
         let fingerprint = self.library.fingerprint(&step.revision).map_err(failed)?;
         let migration = self.library.load(&step.revision).map_err(failed)?;
         let parameters = self.library.parameters(&step.revision).map_err(failed)?;
+        let grant = self.library.grant(&step.revision).map_err(failed)?;
         let call = Call {
             revision: step.revision.clone(),
             direction: step.direction,
@@ -56,6 +57,7 @@ impl Engine {
             seed: seed(run, &step.revision),
             parameters,
             is_offline: false,
+            grant,
             cancel: self.cancel.clone(),
             listener: Arc::new(Relay {
                 revision: step.revision.clone(),

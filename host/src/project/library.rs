@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 
 use super::Project;
 use super::build::{Pinning, is_stale};
+use crate::capability::{Grant, Limits};
 use crate::driver::Dialect;
 use crate::event::Observer;
 use crate::migration::{
@@ -14,7 +15,7 @@ use crate::migration::{
 };
 use crate::revision::{Direction, RevisionId};
 use crate::source::{Body, Component, Lock, SourceError, SourceRevision, SqlFile, SqlMigration};
-use crate::wasm::{self, ComponentMigration, Limits, Wasi};
+use crate::wasm::{self, ComponentMigration, Wasi};
 
 pub(super) struct ProjectLibrary {
     project: Arc<Project>,
@@ -149,6 +150,15 @@ impl Library for ProjectLibrary {
         self.with(revision, |source| match &source.body {
             Body::Sql(_) => Ok(Arc::default()),
             Body::Component(component) => component.parameters(&self.parameters).map(Arc::new),
+        })
+    }
+
+    fn grant(&self, revision: &RevisionId) -> Result<Arc<Grant>, MigrationError> {
+        self.with(revision, |source| {
+            Ok(Arc::new(match &source.body {
+                Body::Sql(_) => Grant::everything(),
+                Body::Component(component) => component.manifest().grant(),
+            }))
         })
     }
 

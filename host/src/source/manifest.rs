@@ -6,9 +6,9 @@ use toml::Spanned;
 
 use super::declaration::{At, Declaration};
 use super::error::{Problem, SourceError};
+use crate::capability::{Grant, Limits, Request};
 use crate::document::{self, DocumentError, line_at};
 use crate::revision::{Kind, Revision, Transactional};
-use crate::wasm::Limits;
 
 /// The file that makes a folder a migration.
 pub const MANIFEST_FILE: &str = "migration.toml";
@@ -20,8 +20,8 @@ pub struct Manifest {
     pub language: Option<String>,
     /// The component, relative to the migration's folder.
     pub component: Utf8PathBuf,
-    /// `[capabilities]`, as it stands.
-    pub capabilities: toml::Table,
+    /// `[capabilities]`: what it asks for.
+    pub capabilities: Request,
     /// `[limits]`.
     pub limits: Limits,
     /// `[params]`: the parameters with their defaults.
@@ -44,7 +44,7 @@ struct ManifestFile {
     #[serde(default = "default_component")]
     component: String,
     #[serde(default)]
-    capabilities: toml::Table,
+    capabilities: Request,
     #[serde(default)]
     limits: Limits,
     #[serde(default, deserialize_with = "params")]
@@ -112,6 +112,14 @@ fn json(value: toml::Value) -> serde_json::Value {
 }
 
 impl Manifest {
+    /// What it asks for, as a grant.
+    pub fn grant(&self) -> Grant {
+        Grant {
+            limits: self.limits,
+            ..Grant::only(self.capabilities.capabilities.clone())
+        }
+    }
+
     /// Reads the manifest of the migration in `folder`.
     pub(super) fn parse(
         folder: &Utf8Path,

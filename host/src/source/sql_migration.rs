@@ -69,7 +69,7 @@ impl SqlMigration {
         let above = section.first_line - 1;
         let pieces = self.split(section.text, above)?;
         session
-            .assume(Authority::File)
+            .assume(Authority::File(Arc::clone(&call.grant)))
             .await
             .map_err(|source| MigrationError::Statement {
                 statement: None,

@@ -43,10 +43,10 @@ impl Protected {
 pub fn check(
     sql: &str,
     dialect: Dialect,
-    authority: Authority,
+    authority: &Authority,
     protected: &Protected,
 ) -> Result<(), DriverError> {
-    if authority == Authority::Host {
+    if *authority == Authority::Host {
         return Ok(());
     }
     let tokens: Vec<_> = Lexer::new(sql, dialect)
@@ -100,14 +100,14 @@ fn check_is_one(tokens: &[Token<'_>], sql: &str, dialect: Dialect) -> Result<(),
 fn check_names(
     sql: &str,
     dialect: Dialect,
-    authority: Authority,
+    authority: &Authority,
     protected: &Protected,
 ) -> Result<(), DriverError> {
     for name in names(sql, dialect).map_while(Result::ok) {
         if protected.covers(&name.text) {
             return Err(denial("access", &name.text, "the name belongs to Whimbrel"));
         }
-        if authority == Authority::Guest && name.text == "set_config" {
+        if authority.is_guest() && name.text == "set_config" {
             return Err(denial("set_config", "", SETTINGS));
         }
     }
@@ -175,11 +175,11 @@ const CURSORS: &str = "a component opens cursors through its interface";
 
 type Denial = (String, &'static str);
 
-fn denied(words: &[&str], authority: Authority) -> Option<Denial> {
+fn denied(words: &[&str], authority: &Authority) -> Option<Denial> {
     let reason = in_transaction_control(words).or_else(|| match authority {
         Authority::Host => None,
-        Authority::File => of_files(words),
-        Authority::Guest => of_files(words).or_else(|| of_guests(words)),
+        Authority::File(_) => of_files(words),
+        Authority::Guest(_) => of_files(words).or_else(|| of_guests(words)),
     })?;
     let length = match words {
         ["CREATE" | "DROP" | "ALTER" | "START" | "PREPARE", _, ..] => 2,
@@ -239,11 +239,26 @@ fn of_guests(words: &[&str]) -> Option<&'static str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use Authority::{File, Guest, Host};
+    use std::sync::Arc;
 
-    fn allows(sql: &str, authority: Authority) -> bool {
+    use Who::{File, Guest, Host};
+
+    #[derive(Clone, Copy)]
+    enum Who {
+        Host,
+        File,
+        Guest,
+    }
+
+    fn allows(sql: &str, who: Who) -> bool {
+        let grant = Arc::new(crate::capability::Grant::everything());
+        let authority = match who {
+            Host => Authority::Host,
+            File => Authority::File(grant),
+            Guest => Authority::Guest(grant),
+        };
         let protected = Protected::new("app.versions");
-        check(sql, Dialect::Postgresql, authority, &protected).is_ok()
+        check(sql, Dialect::Postgresql, &authority, &protected).is_ok()
     }
 
     #[test]

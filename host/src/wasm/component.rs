@@ -8,10 +8,10 @@ use async_trait::async_trait;
 use super::admission::{Wasi, refuse};
 use super::bindings::MigrationPre;
 use super::guest::Guest;
-use super::limits::Limits;
 use super::runtime::{Runtime, Sandbox};
 use super::trap::{Ending, explain};
 use super::watch::Watch;
+use crate::capability::Limits;
 use crate::digest::Digest;
 use crate::driver::{Authority, Session};
 use crate::migration::{Call, Level, Migration, MigrationError, Work};
@@ -179,7 +179,10 @@ impl Migration for ComponentMigration {
         if call.cancel.is_requested() {
             return (session, Err(MigrationError::Cancelled));
         }
-        if let Err(source) = session.assume(Authority::Guest).await {
+        if let Err(source) = session
+            .assume(Authority::Guest(Arc::clone(&call.grant)))
+            .await
+        {
             return (session, unusable(source));
         }
         let (mut session, worked) = self.call(call, session).await;

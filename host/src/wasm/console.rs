@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::limits::Limits;
+use crate::capability::Limits;
 use crate::migration::{Level, Listener, MigrationError};
 
 /// The longest line that is shown whole, in characters.

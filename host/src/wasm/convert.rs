@@ -140,6 +140,11 @@ pub(super) fn error(error: &DriverError) -> types::Error {
             object: object.clone(),
             reason: reason.clone(),
         }),
+        DriverError::NotGranted(refusal) => types::Error::Denied(types::Denial {
+            operation: refusal.access.action.to_string(),
+            object: format!("{}{}", refusal.access.object, refusal.access.columns),
+            reason: refusal.reason(),
+        }),
         DriverError::Limit { unit, limit } => limit_error(limit_name(unit), *limit),
         DriverError::Conversion(message) => types::Error::Conversion(message.clone()),
         DriverError::Offline | DriverError::Unrecorded(_) => {

@@ -8,12 +8,12 @@ use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
 use super::admission::Wasi;
 use super::console::Console;
-use super::limits::Limits;
 use super::loan::Loan;
 use super::meter::Meter;
 use super::runtime::Sandbox;
 use super::wasi;
 use super::watch::Watch;
+use crate::capability::Limits;
 use crate::driver::{ResultLimit, Session};
 use crate::migration::{Call, MigrationError, Work};
 

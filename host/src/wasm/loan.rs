@@ -315,6 +315,7 @@ impl Loan {
             }),
             DriverError::Database(_)
             | DriverError::Denied { .. }
+            | DriverError::NotGranted(_)
             | DriverError::Conversion(_)
             | DriverError::Offline
             | DriverError::Unrecorded(_) => {}

@@ -36,10 +36,18 @@ pub(super) fn explain(ending: Ending, guest: &Guest) -> MigrationError {
 fn returned(error: types::Error, last: Option<&FailedStatement>) -> MigrationError {
     let source = match error {
         types::Error::Database(error) => DriverError::Database(Box::new(error.into())),
-        types::Error::Denied(denial) => DriverError::Denied {
-            operation: denial.operation,
-            object: denial.object,
-            reason: denial.reason,
+        types::Error::Denied(denial) => match last.map(|last| &last.error) {
+            Some(error @ DriverError::NotGranted(refusal))
+                if refusal.reason() == denial.reason
+                    && refusal.access.action.words() == denial.operation =>
+            {
+                error.clone()
+            }
+            _ => DriverError::Denied {
+                operation: denial.operation,
+                object: denial.object,
+                reason: denial.reason,
+            },
         },
         types::Error::Conversion(message) => DriverError::Conversion(message),
         types::Error::Limit((name, value)) => {

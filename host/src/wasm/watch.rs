@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, sleep_until, timeout};
 
-use super::limits::Limits;
+use crate::capability::Limits;
 use crate::driver::Canceller;
 use crate::migration::{Cancel, MigrationError};
 

@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use whimbrel::capability::{Grant, Limits};
 use whimbrel::driver::{self, RunLockKind, Session, Settings, Value};
 use whimbrel::migration::{Call, Cancel, Level, Listener, Migration, MigrationError, Work};
 use whimbrel::revision::{Direction, RevisionId};
-use whimbrel::wasm::{ComponentMigration, Limits, Runtime, Wasi};
+use whimbrel::wasm::{ComponentMigration, Runtime, Wasi};
 use whimbrel_tests::{guest, root};
 
 /// What one call came to.
@@ -79,6 +80,7 @@ async fn upgrade_in(
         seed: [7; 8],
         parameters: Arc::new(parameters.as_object().unwrap().clone()),
         is_offline: false,
+        grant: Arc::new(Grant::everything()),
         cancel,
         listener: heard.clone(),
     };

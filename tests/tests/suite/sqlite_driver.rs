@@ -9,6 +9,7 @@ use whimbrel::driver::{
     self, Authority, CommitError, Driver, DriverError, Durability, Holder, LockAttempt,
     ResultLimit, RunLock, RunLockKind, Session, Settings, Statement, Value,
 };
+use whimbrel_tests::{as_file, as_guest};
 
 /// A folder of its own with a driver on `app.db` in it.
 struct Fixture {
@@ -539,7 +540,7 @@ async fn a_transaction_that_sqlite_ended_takes_nothing_more() {
                 "CREATE TRIGGER x BEFORE INSERT ON t WHEN new.a IS NULL BEGIN SELECT RAISE(ROLLBACK, 'enough'); END",
             ])
             .await;
-        session.assume(Authority::Guest).await.unwrap();
+        session.assume(as_guest()).await.unwrap();
         session.run("INSERT INTO t VALUES (1)").await.unwrap();
         session.run(ending).await.unwrap_err();
         let error = session.run("INSERT INTO t VALUES (2)").await.unwrap_err();
@@ -565,7 +566,7 @@ async fn a_transaction_that_sqlite_ended_takes_nothing_more() {
 async fn savepoints_come_back() {
     let fixture = Fixture::new();
     let mut session = fixture.prepared(&["CREATE TABLE t (a)"]).await;
-    session.assume(Authority::Guest).await.unwrap();
+    session.assume(as_guest()).await.unwrap();
     session.savepoint("one").await.unwrap();
     session.run("INSERT INTO t VALUES (1)").await.unwrap();
     session.savepoint("two").await.unwrap();
@@ -690,10 +691,10 @@ async fn no_attack_gets_through() {
             "CREATE TRIGGER old AFTER INSERT ON trap BEGIN INSERT INTO whimbrel_ledger VALUES (1); END",
         ])
         .await;
-    for authority in [Authority::Guest, Authority::File] {
-        session.assume(authority).await.unwrap();
+    for authority in [as_guest(), as_file()] {
+        session.assume(authority.clone()).await.unwrap();
         for (sql, operation) in ATTACKS {
-            if authority == Authority::File && sql.contains("user_version") {
+            if matches!(authority, Authority::File(_)) && sql.contains("user_version") {
                 continue;
             }
             let result = session.query(sql, &[], ResultLimit::NONE).await;
@@ -753,7 +754,7 @@ async fn a_statement_of_the_host_in_the_cache_is_judged_again() {
         .await;
     let sql = "INSERT INTO whimbrel_ledger VALUES (1)";
     session.run(sql).await.unwrap();
-    session.assume(Authority::Guest).await.unwrap();
+    session.assume(as_guest()).await.unwrap();
     assert!(matches!(
         session.run(sql).await,
         Err(DriverError::Denied { .. })
@@ -764,8 +765,8 @@ async fn a_statement_of_the_host_in_the_cache_is_judged_again() {
 async fn ordinary_work_is_allowed() {
     let fixture = Fixture::new();
     let mut session = fixture.prepared(&["CREATE TABLE t (a)"]).await;
-    for authority in [Authority::Guest, Authority::File] {
-        session.assume(authority).await.unwrap();
+    for authority in [as_guest(), as_file()] {
+        session.assume(authority.clone()).await.unwrap();
         for sql in [
             "CREATE TABLE u (a INTEGER PRIMARY KEY, b TEXT DEFAULT 'whimbrel_x', c REFERENCES t)",
             "CREATE INDEX i ON u (b)",
@@ -799,7 +800,7 @@ async fn ordinary_work_is_allowed() {
     assert_eq!(count(&mut *session, "sqlite_temp_schema").await, 0);
     session.commit(&[], Durability::Now).await.unwrap();
 
-    session.assume(Authority::File).await.unwrap();
+    session.assume(as_file()).await.unwrap();
     for sql in ["VACUUM", "PRAGMA foreign_keys = OFF", "PRAGMA optimize"] {
         session
             .run(sql)
@@ -813,7 +814,7 @@ async fn ordinary_work_is_allowed() {
             "{sql}: {result:?}"
         );
     }
-    session.assume(Authority::Guest).await.unwrap();
+    session.assume(as_guest()).await.unwrap();
     let result = session.run("VACUUM").await;
     assert!(
         matches!(result, Err(DriverError::Denied { .. })),
@@ -837,7 +838,7 @@ const FAMILY: &[&str] = &[
 async fn a_table_can_be_rebuilt_without_losing_what_refers_to_it() {
     let fixture = Fixture::new();
     let mut session = fixture.prepared(FAMILY).await;
-    session.assume(Authority::File).await.unwrap();
+    session.assume(as_file()).await.unwrap();
     for sql in [
         "CREATE TABLE new_parent (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
         "INSERT INTO new_parent SELECT * FROM parent",
@@ -864,7 +865,7 @@ async fn a_table_that_a_view_reads_is_rebuilt_with_the_legacy_rename() {
         .run("CREATE VIEW names AS SELECT name FROM parent")
         .await
         .unwrap();
-    session.assume(Authority::Guest).await.unwrap();
+    session.assume(as_guest()).await.unwrap();
     for sql in [
         "CREATE TABLE new_parent (id INTEGER PRIMARY KEY, name TEXT NOT NULL)",
         "INSERT INTO new_parent SELECT * FROM parent",
@@ -1002,7 +1003,7 @@ async fn reading_makes_no_file() {
 async fn the_first_write_makes_the_file() {
     let fixture = Fixture::new();
     let mut session = fixture.session().await;
-    session.assume(Authority::File).await.unwrap();
+    session.assume(as_file()).await.unwrap();
     session.begin().await.unwrap();
     session.run("CREATE TABLE t (a)").await.unwrap();
     assert!(matches!(

@@ -1,8 +1,8 @@
 //! Every case of `value` goes guest → host → database → host → guest, at its edges, on every database; and the
 //! guests in other languages do the same work everywhere.
 
-use whimbrel::driver::{Authority, ResultLimit};
-use whimbrel_tests::{Backend, Database, on_every_database, root};
+use whimbrel::driver::ResultLimit;
+use whimbrel_tests::{Backend, Database, as_guest, on_every_database, root};
 
 use crate::faults::told;
 use crate::staging::{Folder, down, driver, engine, ledger, up};
@@ -260,7 +260,7 @@ async fn create(db: &Database, kinds: &[Kind], table: &str) {
 /// Demands that the host reads each value as the case that is expected of its type.
 async fn comes_as_expected(db: &Database, kinds: &[Kind]) {
     let mut session = driver(db).connect().await.unwrap();
-    session.assume(Authority::Guest).await.unwrap();
+    session.assume(as_guest()).await.unwrap();
     for (number, (type_name, case, values)) in kinds.iter().enumerate() {
         let sql = format!("SELECT c{number} FROM source WHERE c{number} IS NOT NULL");
         let rows = session

@@ -196,7 +196,7 @@ impl PostgresSession {
         if self.is_adrift() {
             pooler::check_alone(sql)?;
         }
-        guard::check(sql, Dialect::Postgresql, self.authority, &self.protected)
+        guard::check(sql, Dialect::Postgresql, &self.authority, &self.protected)
     }
 
     /// Forgets prepared statements before one that may change what they return, and remembers one that may change the
@@ -327,7 +327,9 @@ impl PostgresSession {
         }
         self.authority = authority;
         // What a failed transaction has set goes with it.
-        if authority == Authority::Host && self.unsettled && self.transaction != Transaction::Failed
+        if self.authority == Authority::Host
+            && self.unsettled
+            && self.transaction != Transaction::Failed
         {
             self.unsettled = false;
             // Outside of a transaction, behind a pooler, it would clean another process than the migration's.

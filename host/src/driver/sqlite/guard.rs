@@ -122,7 +122,7 @@ impl Guard {
     }
 
     pub(super) fn authority(&self) -> Authority {
-        self.state().authority
+        self.state().authority.clone()
     }
 
     /// Sets in whose name statements run; returns in whose they ran.
@@ -184,7 +184,7 @@ impl Guard {
                 "VACUUM",
                 "",
                 match authority {
-                    Authority::Guest => "it rewrites the whole database",
+                    Authority::Guest(_) => "it rewrites the whole database",
                     _ => "only a plain VACUUM writes no other file",
                 },
             ));
@@ -239,7 +239,7 @@ impl Guard {
         if state.authority == Authority::Host {
             return Authorization::Allow;
         }
-        match self.judge(context.action, state.authority, state.phase) {
+        match self.judge(context.action, &state.authority, state.phase) {
             Ok(()) => Authorization::Allow,
             Err(denial) => {
                 state.denial.get_or_insert(denial);
@@ -251,7 +251,7 @@ impl Guard {
     fn judge(
         &self,
         action: AuthAction<'_>,
-        authority: Authority,
+        authority: &Authority,
         phase: Phase,
     ) -> Result<(), DriverError> {
         use AuthAction as A;
@@ -385,7 +385,7 @@ impl Guard {
         &self,
         name: &str,
         value: Option<&str>,
-        authority: Authority,
+        authority: &Authority,
         phase: Phase,
     ) -> Result<(), DriverError> {
         let operation = format!("PRAGMA {name}");
@@ -408,7 +408,7 @@ impl Guard {
         } else {
             is(&PRAGMAS) || is(&["foreign_keys", "user_version"])
         };
-        if allowed || (authority == Authority::File && is(&FILE_PRAGMAS)) {
+        if allowed || (matches!(authority, Authority::File(_)) && is(&FILE_PRAGMAS)) {
             Ok(())
         } else {
             Err(denied(

@@ -209,13 +209,14 @@ impl<'c> Worker<'c> {
         self.ready()?;
         check_text(sql)?;
         // VACUUM attaches a database and copies all tables, Whimbrel's own among them.
-        let lifted = is_plain_vacuum(sql) && self.guard.authority() == Authority::File;
+        let authority = self.guard.authority();
+        let lifted = is_plain_vacuum(sql) && matches!(authority, Authority::File(_));
         if lifted {
             self.guard.assume(Authority::Host);
         }
         let result = self.execute_checked(sql, params);
         if lifted {
-            self.guard.assume(Authority::File);
+            self.guard.assume(authority);
         }
         result
     }

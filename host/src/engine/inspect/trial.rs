@@ -63,6 +63,7 @@ impl Engine {
             seed: seed(&run, &step.revision),
             parameters: self.library.parameters(&step.revision)?,
             is_offline: true,
+            grant: self.library.grant(&step.revision)?,
             cancel: self.cancel.clone(),
             listener: Arc::new(Silence),
         };

@@ -6,7 +6,7 @@ use whimbrel::driver::{
     Authority, CommitError, DriverError, Durability, Holder, LockAttempt, ResultLimit, Statement,
     Value,
 };
-use whimbrel_tests::{Backend, Database, Setup, on_every_postgres};
+use whimbrel_tests::{Backend, Database, Setup, as_file, as_guest, on_every_postgres};
 
 use super::{connect, open, rows, value};
 
@@ -19,7 +19,7 @@ fn sqlstate(error: &DriverError) -> &str {
 
 on_every_postgres! {
     async fn a_transaction_is_all_or_nothing(db: Database) {
-        let mut session = connect(&db, Authority::File).await;
+        let mut session = connect(&db, as_file()).await;
         session.begin().await.unwrap();
         session.commit(&[], Durability::Now).await.unwrap();
 
@@ -36,7 +36,7 @@ on_every_postgres! {
     }
 
     async fn a_failed_transaction_is_not_committed(db: Database) {
-        let mut session = connect(&db, Authority::File).await;
+        let mut session = connect(&db, as_file()).await;
         session.begin().await.unwrap();
         session.run("CREATE TABLE t (a int)").await.unwrap();
         assert_eq!(sqlstate(&session.run("SELECT 1/0").await.unwrap_err()), "22012");
@@ -56,7 +56,7 @@ on_every_postgres! {
     }
 
     async fn errors_carry_all_that_the_server_says(db: Database) {
-        let mut session = connect(&db, Authority::File).await;
+        let mut session = connect(&db, as_file()).await;
         session.run("CREATE TABLE t (a int CONSTRAINT small CHECK (a < 10))").await.unwrap();
         let error = session.run("INSERT INTO t VALUES (11)").await.unwrap_err();
         let report = error.database().unwrap();
@@ -70,7 +70,7 @@ on_every_postgres! {
     }
 
     async fn one_statement_a_message_and_no_transaction_control(db: Database) {
-        for authority in [Authority::File, Authority::Guest] {
+        for authority in [as_file(), as_guest()] {
             let mut session = connect(&db, authority).await;
             session.begin().await.unwrap();
             for sql in ["COMMIT", "SELECT 1; COMMIT", "DELETE FROM whimbrel_version", "EXPLAIN ANALYZE COMMIT"] {
@@ -84,7 +84,7 @@ on_every_postgres! {
     }
 
     async fn savepoints_rescue_a_failed_transaction(db: Database) {
-        let mut session = connect(&db, Authority::Guest).await;
+        let mut session = connect(&db, as_guest()).await;
         session.begin().await.unwrap();
         session.savepoint("one").await.unwrap();
         session.run("CREATE TABLE t (a int)").await.unwrap();
@@ -141,7 +141,7 @@ on_every_postgres! {
     }
 
     async fn results_over_the_limit_are_refused(db: Database) {
-        let mut session = connect(&db, Authority::Guest).await;
+        let mut session = connect(&db, as_guest()).await;
         let limit = ResultLimit { rows: 10, bytes: 1 << 20 };
         let error = session.query("SELECT generate_series(1, 11)", &[], limit).await.unwrap_err();
         assert!(matches!(error, DriverError::Limit { unit: "rows", limit: 10 }), "{error:?}");
@@ -155,7 +155,7 @@ on_every_postgres! {
     }
 
     async fn cursors_read_all_rows_under_a_limit(db: Database) {
-        let mut session = connect(&db, Authority::Guest).await;
+        let mut session = connect(&db, as_guest()).await;
         session.begin().await.unwrap();
         let sql = "SELECT n, ARRAY[n] AS a FROM generate_series($1::int, $2::int) n";
         let cursor = session.open_cursor(sql, &[Value::Int32(1), Value::Int64(1000)]).await.unwrap();
@@ -188,7 +188,7 @@ on_every_postgres! {
     }
 
     async fn a_statement_can_be_cancelled(db: Database) {
-        let mut session = connect(&db, Authority::File).await;
+        let mut session = connect(&db, as_file()).await;
         let canceller = session.canceller();
         let cancel = tokio::spawn(async move {
             tokio::time::sleep(Duration::from_millis(200)).await;
@@ -201,7 +201,7 @@ on_every_postgres! {
     }
 
     async fn a_dropped_future_ends_the_session_and_its_statement(db: Database) {
-        let mut session = connect(&db, Authority::File).await;
+        let mut session = connect(&db, as_file()).await;
         session.begin().await.unwrap();
         session.run("CREATE TABLE t ()").await.unwrap();
         let sleep = session.run("SELECT pg_sleep(30) /* orphan */");
@@ -223,7 +223,7 @@ on_every_postgres! {
         db.execute("CREATE TABLE t (a int)").await;
         let holder = db.connect_postgres().await;
         holder.batch_execute("BEGIN; LOCK TABLE t").await.unwrap();
-        let mut session = connect(&db, Authority::File).await;
+        let mut session = connect(&db, as_file()).await;
         session.begin().await.unwrap();
         let error = session.run("ALTER TABLE t ADD b int").await.unwrap_err();
         assert_eq!(sqlstate(&error), "55P03");
@@ -237,11 +237,11 @@ on_every_postgres! {
             db.execute(&format!("SELECT pg_terminate_backend({pid})")).await;
             tokio::time::sleep(Duration::from_millis(200)).await;
         };
-        let mut session = connect(&db, Authority::File).await;
+        let mut session = connect(&db, as_file()).await;
         session.begin().await.unwrap();
         kill(&mut session).await;
         assert!(matches!(session.run("SELECT 1").await.unwrap_err(), DriverError::Closed { source: Some(_) }));
-        let mut session = connect(&db, Authority::File).await;
+        let mut session = connect(&db, as_file()).await;
         session.begin().await.unwrap();
         kill(&mut session).await;
         let error = DriverError::from(session.commit(&[], Durability::Now).await.unwrap_err());
@@ -249,7 +249,7 @@ on_every_postgres! {
     }
 
     async fn changes_of_the_schema_do_not_break_repeated_statements(db: Database) {
-        let mut session = connect(&db, Authority::Guest).await;
+        let mut session = connect(&db, as_guest()).await;
         session.begin().await.unwrap();
         session.run("CREATE TABLE t (a int)").await.unwrap();
         session.run("INSERT INTO t VALUES (1)").await.unwrap();
@@ -264,7 +264,7 @@ on_every_postgres! {
     }
 
     async fn notices_reach_the_caller(db: Database) {
-        let mut session = connect(&db, Authority::File).await;
+        let mut session = connect(&db, as_file()).await;
         session.run("DO $$ BEGIN RAISE NOTICE 'hello'; END $$").await.unwrap();
         assert_eq!(session.take_notices(), ["NOTICE: hello"]);
         assert_eq!(session.take_notices(), Vec::<String>::new());

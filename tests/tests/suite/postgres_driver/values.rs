@@ -1,7 +1,7 @@
 //! Every kind of value, at its edges.
 
 use whimbrel::driver::{Authority, DriverError, Value};
-use whimbrel_tests::{Backend, Database, on_every_postgres};
+use whimbrel_tests::{Backend, Database, as_guest, on_every_postgres};
 
 use super::{NO_LIMIT, connect, value};
 
@@ -50,7 +50,7 @@ on_every_postgres! {
             ("json", Value::Json("{\"a\" : [1, null]}".into())),
             ("jsonb", Value::Json("{\"a\": [1, null]}".into())),
         ];
-        let mut session = connect(&db, Authority::Guest).await;
+        let mut session = connect(&db, as_guest()).await;
         let mut own = connect(&db, Authority::Host).await;
         for (type_name, sent) in cases {
             let sql = format!("SELECT $1::{type_name}");
@@ -85,7 +85,7 @@ on_every_postgres! {
     }
 
     async fn large_values_pass(db: Database) {
-        let mut session = connect(&db, Authority::Guest).await;
+        let mut session = connect(&db, as_guest()).await;
         for sent in [Value::Text("ä".repeat(5 << 20)), Value::Bytes(vec![0; 10 << 20])] {
             let sql = if matches!(sent, Value::Text(_)) { "SELECT $1::text" } else { "SELECT $1::bytea" };
             assert_eq!(value(&mut *session, sql, std::slice::from_ref(&sent)).await, sent);
@@ -98,7 +98,7 @@ on_every_postgres! {
              CREATE DOMAIN positive AS int CHECK (value > 0);
              CREATE TYPE pair AS (a int, b text)",
         ).await;
-        let mut session = connect(&db, Authority::Guest).await;
+        let mut session = connect(&db, as_guest()).await;
         let cases = [
             ("'so so'::mood", other("mood", "so so")),
             ("5::positive", Value::Int32(5)),
@@ -138,7 +138,7 @@ on_every_postgres! {
     }
 
     async fn what_cannot_be_converted_is_named(db: Database) {
-        let mut session = connect(&db, Authority::Guest).await;
+        let mut session = connect(&db, as_guest()).await;
         let error = session.execute("SELECT $1::int2", &[Value::Int64(40_000)]).await.unwrap_err();
         assert!(matches!(&error, DriverError::Conversion(text) if text.contains("$1") && text.contains("int2")), "{error:?}");
         let error = session.query("SELECT 1 AS a, '294276-12-31'::timestamp AS late", &[], NO_LIMIT).await.unwrap_err();
@@ -156,7 +156,7 @@ on_every_postgres! {
 #[test]
 fn infinite_numerics_pass_where_the_server_has_them() {
     whimbrel_tests::run(Backend::Postgres(15), async |db: Database| {
-        let mut session = connect(&db, Authority::Guest).await;
+        let mut session = connect(&db, as_guest()).await;
         for text in ["Infinity", "-Infinity"] {
             let sent = Value::Numeric(text.into());
             let read = value(

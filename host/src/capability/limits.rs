@@ -24,6 +24,10 @@ pub struct Limits {
     pub time: Duration,
     /// Rows in one result. Default: 1,000,000.
     pub result_rows: u64,
+    /// Statements of one call. Default: 100,000,000.
+    pub statements: u64,
+    /// Rows that one call may add, change or remove, those of triggers and cascades included. Default: no limit.
+    pub rows_written: u64,
     /// Bytes in one result or one batch of a cursor. Default: 64 MiB.
     #[serde(deserialize_with = "size")]
     pub result_bytes: u64,
@@ -46,6 +50,8 @@ impl Default for Limits {
             memory: 256 << 20,
             fuel: 1_000_000_000_000,
             time: Duration::from_secs(3600),
+            statements: 100_000_000,
+            rows_written: u64::MAX,
             result_rows: 1_000_000,
             result_bytes: 64 << 20,
             call_bytes: 64 << 20,
