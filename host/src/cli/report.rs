@@ -286,6 +286,8 @@ fn exit_code(failure: &Failure) -> u8 {
         | Failure::Write { .. }
         | Failure::Runtime(_)
         | Failure::Tape(_)
+        | Failure::Journal(_)
+        | Failure::Replay { .. }
         | Failure::Signals(_) => FAILED,
     }
 }

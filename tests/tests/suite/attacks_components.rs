@@ -5,3 +5,5 @@
 mod admission;
 mod instances;
 mod module;
+
+pub(crate) use module::component;

@@ -197,7 +197,7 @@ pub(crate) fn engine(db: &Database, folder: Folder) -> Engine {
 
 /// An engine on a test's database, its run done as `options` say.
 pub(crate) fn engine_with(db: &Database, folder: Folder, options: RunOptions) -> Engine {
-    make(driver(db), folder, options)
+    engine_of(driver(db), folder, options)
 }
 
 /// An engine that reaches its database by a driver.
@@ -207,10 +207,11 @@ pub(crate) fn engine_over(driver: Arc<dyn Driver>, folder: Folder) -> Engine {
         pinning: Pinning::AsIs,
         ..RunOptions::default()
     };
-    make(driver, folder, options)
+    engine_of(driver, folder, options)
 }
 
-fn make(driver: Arc<dyn Driver>, folder: Folder, options: RunOptions) -> Engine {
+/// An engine that reaches its database by a driver, its run done as `options` say.
+pub(crate) fn engine_of(driver: Arc<dyn Driver>, folder: Folder, options: RunOptions) -> Engine {
     let project = Arc::new(Project::read(Arc::new(folder), Utf8Path::new("migrations")).unwrap());
     project.engine(driver, &VersionTable::default(), options)
 }

@@ -2,8 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+use whimbrel::capability::Limits;
 use whimbrel::migration::MigrationError;
-use whimbrel::wasm::{ComponentMigration, Limits, Runtime, Wasi};
+use whimbrel::wasm::{ComponentMigration, Runtime, Wasi};
 use whimbrel_tests::guest;
 
 use super::module::component;

@@ -15,7 +15,12 @@ const DEADLINE: Duration = Duration::from_secs(30);
 fn folder(component: Vec<u8>, limits: &str) -> Folder {
     Folder::default()
         .table("a", "")
-        .component_of("b", "a", component, &format!("[limits]\n{limits}\n"))
+        .component_of(
+            "b",
+            "a",
+            component,
+            &format!("[capabilities]\nddl = [\"create table t_b\"]\n[limits]\n{limits}\n"),
+        )
         .table("c", "b")
 }
 

@@ -42,7 +42,7 @@ const ALLOCATOR: &str = r#"
 
 /// A component whose `upgrade` makes the table `t_b` and then runs `attack`. Memory and allocator are the usual ones where
 /// `more` has none of its own.
-pub(super) fn component(attack: &str, more: &str) -> Vec<u8> {
+pub(crate) fn component(attack: &str, more: &str) -> Vec<u8> {
     let unless = |name: &str, usual: &'static str| match more.contains(name) {
         true => "",
         false => usual,

@@ -14,7 +14,7 @@ const MOMENT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Demands that nobody holds a lock and that exactly `applied` is in effect.
-pub(super) async fn unharmed(db: &Database, applied: &[&str]) {
+pub(crate) async fn unharmed(db: &Database, applied: &[&str]) {
     nobody_holds_a_lock(db).await;
     assert_eq!(in_effect(db).await, applied);
 }
