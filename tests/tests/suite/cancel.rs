@@ -18,11 +18,10 @@ use interrupting::{Interrupting, Plan, When};
 
 /// One call of each kind: nine, with the statement that comes first.
 const GUEST: &str = r#"
-  (local $handle i32)
   (call $query (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 2048))
-  (local.set $handle (call $cursor))
-  (call $next (local.get $handle) (i32.const 10) (i32.const 2048))
-  (call $drop-cursor (local.get $handle))
+  (global.set $handle (call $cursor))
+  (call $next (global.get $handle) (i32.const 10) (i32.const 2048))
+  (call $drop-cursor (global.get $handle))
   (call $release (call $savepoint) (i32.const 2048))
   (call $rollback (call $savepoint) (i32.const 2048))
 "#;
@@ -34,7 +33,7 @@ fn folder() -> Folder {
         .component_of(
             "b",
             "a",
-            component(GUEST, ""),
+            component(GUEST, "(global $handle (mut i32) (i32.const 0))"),
             "[capabilities]\nddl = [\"create table t_b\"]\n",
         )
         .table("c", "b")

@@ -3,8 +3,7 @@
 use camino::{Utf8Path, Utf8PathBuf};
 use std::sync::Arc;
 
-use whimbrel::driver::Value;
-use whimbrel::journal::{self, Answered, Journal, Recorded, Replayed, Verdict};
+use whimbrel::journal::{self, Journal, Recorded, Replayed, Verdict};
 use whimbrel::project::{Project, RunOptions};
 use whimbrel_tests::{Database, guest, on_every_database};
 
@@ -102,15 +101,6 @@ async fn a_component_that_asks_for_something_else_is_told_where() {
     let (_kept, file) = temporary();
     let mut calls = recorded(&db, folder("c", ""), &file).await;
     let call = &mut calls[0];
-    // Another answer leads to the same question here, and to another end.
-    if let Answered::Rows { rows, .. } = &mut call.exchanges[2].answered {
-        rows[0][0] = Value::from("curlew and whimbrel");
-    }
-    let verdict = replayed(folder("c", ""), call).await.verdict;
-    assert!(
-        matches!(verdict, Verdict::Differs(ref difference) if difference.after == 3),
-        "{verdict:?}"
-    );
     let (first, second) = (call.exchanges[0].clone(), call.exchanges[1].clone());
     call.exchanges[0] = second;
     call.exchanges[1] = first;

@@ -31,11 +31,13 @@ const CODE: Bound = bound("bytes of code", 32 << 20);
 const FUNCTION: Bound = bound("bytes in one function", 1 << 20);
 const LOCALS: Bound = bound("locals in one function", 5_000);
 const NESTING: Bound = bound("blocks within blocks", 5_000);
+/// A value that a loop carries costs in each loop around it.
+const LOOPS: Bound = bound("loops within loops", 100);
 const RESULTS: Bound = bound("results of one function or block", 32);
 /// Branches times locals, over all functions: what it costs to know in each place which value each local has.
-const FLOW: Bound = bound("branches times locals of their functions", 200_000_000);
+const FLOW: Bound = bound("branches times locals of their functions", 20_000_000);
 /// The same in one function, whose analysis is in memory at once.
-const FUNCTION_FLOW: Bound = bound("branches times locals in one function", 10_000_000);
+const FUNCTION_FLOW: Bound = bound("branches times locals in one function", 1_000_000);
 
 const fn bound(what: &'static str, most: u64) -> Bound {
     Bound { what, most }
@@ -169,10 +171,14 @@ impl Size {
             locals += u64::from(group.map_err(malformed)?.0);
             LOCALS.check(locals)?;
         }
-        let (mut branches, mut nesting) = (1_u64, 0_u64);
+        let mut branches = 1_u64;
+        // Whether each block that is open is a loop.
+        let mut open = Vec::new();
+        let mut loops = 0_u64;
         let mut operators = body.get_operators_reader().map_err(malformed)?;
         while !operators.eof() {
-            match operators.read().map_err(malformed)? {
+            let operator = operators.read().map_err(malformed)?;
+            match operator {
                 Operator::Block { blockty }
                 | Operator::Loop { blockty }
                 | Operator::If { blockty }
@@ -180,13 +186,16 @@ impl Size {
                     try_table: wasmparser::TryTable { ty: blockty, .. },
                 } => {
                     branches += 1;
-                    nesting += 1;
-                    NESTING.check(nesting)?;
+                    let is_loop = matches!(operator, Operator::Loop { .. });
+                    loops += u64::from(is_loop);
+                    LOOPS.check(loops)?;
+                    open.push(is_loop);
+                    NESTING.check(open.len() as u64)?;
                     if let BlockType::FuncType(ty) = blockty {
                         RESULTS.check(self.parameters_of(ty).unwrap_or_default())?;
                     }
                 }
-                Operator::End => nesting = nesting.saturating_sub(1),
+                Operator::End => loops -= u64::from(open.pop().unwrap_or_default()),
                 Operator::BrTable { targets } => branches += u64::from(targets.len()) + 1,
                 Operator::Else
                 | Operator::Br { .. }
