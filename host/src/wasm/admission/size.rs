@@ -29,15 +29,15 @@ const ITEMS: Bound = bound(
 );
 const CODE: Bound = bound("bytes of code", 32 << 20);
 const FUNCTION: Bound = bound("bytes in one function", 1 << 20);
-const LOCALS: Bound = bound("locals in one function", 5_000);
+const LOCALS: Bound = bound("locals in one function", 2_000);
 const NESTING: Bound = bound("blocks within blocks", 5_000);
 /// A value that a loop carries costs in each loop around it.
-const LOOPS: Bound = bound("loops within loops", 100);
+const LOOPS: Bound = bound("loops within loops", 64);
 const RESULTS: Bound = bound("results of one function or block", 32);
 /// Branches times locals, over all functions: what it costs to know in each place which value each local has.
 const FLOW: Bound = bound("branches times locals of their functions", 20_000_000);
 /// The same in one function, whose analysis is in memory at once.
-const FUNCTION_FLOW: Bound = bound("branches times locals in one function", 1_000_000);
+const FUNCTION_FLOW: Bound = bound("branches times locals in one function", 500_000);
 
 const fn bound(what: &'static str, most: u64) -> Bound {
     Bound { what, most }
@@ -160,7 +160,7 @@ impl Size {
 
     fn add_function(&mut self, body: &FunctionBody<'_>) -> Result<(), MigrationError> {
         let range = body.range();
-        let length = (range.end - range.start) as u64;
+        let length = range.end - range.start;
         FUNCTION.check(length)?;
         self.code += length;
         CODE.check(self.code)?;

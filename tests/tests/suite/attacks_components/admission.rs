@@ -116,7 +116,7 @@ refused! {
     nests_blocks_without_end: function(&format!("{}{}", "block ".repeat(20_000), "end ".repeat(20_000))) => "blocks within blocks";
     returns_a_thousand_values: function(&format!("(result {}) unreachable", "i32 ".repeat(1000))) => "results of one function";
     has_many_locals_in_many_branches:
-        function(&format!("(local {}) {}", "i32 ".repeat(4000), "block end ".repeat(400))) => "branches times locals";
+        function(&format!("(local {}) {}", "i32 ".repeat(1500), "block end ".repeat(400))) => "branches times locals";
     has_forty_megabytes_of_code:
         [component("", ""), text(&format!("(component (core module (func {})))", "nop ".repeat(1_000_000)))[8..].repeat(40)].concat()
         => "bytes of code";
@@ -138,7 +138,7 @@ fn what_is_admitted_at_its_worst_compiles_in_time() {
         "local.get 0 i32.load ".repeat(100_000),
         "drop ".repeat(100_000)
     );
-    let (depth, locals) = (100, 4_500);
+    let (depth, locals) = (64, 2_000);
     let carried: String = (0..locals)
         .map(|at| format!("local.get {at} i32.const 1 i32.add local.set {at} "))
         .collect();
