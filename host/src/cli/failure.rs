@@ -55,7 +55,7 @@ pub(crate) enum Failure {
     #[error("revision {revision} cannot be replayed")]
     Replay {
         revision: String,
-        source: MigrationError,
+        source: Box<MigrationError>,
     },
     /// The arguments do not make sense together.
     #[error("{0}")]

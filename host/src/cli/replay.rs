@@ -45,7 +45,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
         let replayed = block_on(async {
             let failed = |source| Failure::Replay {
                 revision: call.told.revision.clone(),
-                source,
+                source: Box::new(source),
             };
             project.replay(call).await.map_err(failed)
         })?;
