@@ -55,10 +55,10 @@ async fn nobody_is_connected(db: &Database) {
 
 /// Interrupts a run at each call in turn. Each begins where the one before was undone.
 async fn interrupted(db: &Database, when: When) {
-    // Whoever cancels after the last answer lets the component end, and its migration with it.
+    // Whoever cancels around the last call may find the component at its end, and its migration with it.
     let calls = match when {
-        When::After => CALLS - 1,
-        When::Before | When::Dropped => CALLS,
+        When::Before | When::After => CALLS - 1,
+        When::Dropped => CALLS,
     };
     for call in 0..calls {
         let cancel = Cancel::default();
