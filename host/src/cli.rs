@@ -25,6 +25,7 @@ mod merge;
 mod plan;
 mod progress;
 mod repair;
+mod replay;
 mod report;
 mod restore;
 mod revision;
@@ -65,6 +66,7 @@ enum Command {
     Downgrade(run::DowngradeArgs),
     Restore(restore::Args),
     Stamp(stamp::Args),
+    Replay(replay::Args),
     Repair(repair::Args),
     Plan(plan::Args),
     Current(current::Args),
@@ -92,6 +94,7 @@ impl Command {
             Self::Downgrade(args) => run::downgrade(args, context),
             Self::Restore(args) => restore::run(&args, context),
             Self::Stamp(args) => stamp::run(&args, context),
+            Self::Replay(args) => replay::run(&args, context),
             Self::Repair(args) => repair::run(&args, context),
             Self::Plan(args) => plan::run(&args, context),
             Self::Current(args) => current::run(&args, context),

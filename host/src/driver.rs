@@ -40,7 +40,7 @@ pub use value::{Column, Value};
 use crate::capability::Grant;
 
 /// The SQL that a database speaks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dialect {
     /// PostgreSQL 13 to 18.

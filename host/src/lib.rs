@@ -63,6 +63,7 @@ pub mod engine;
 pub mod event;
 pub mod graph;
 pub mod history;
+pub mod journal;
 pub mod migration;
 pub mod picture;
 pub mod plan;

@@ -21,7 +21,8 @@ use crate::engine::{Engine, Patience};
 use crate::event::{Observer, RunReport};
 use crate::graph::{Graph, GraphErrors};
 use crate::history::History;
-use crate::migration::Cancel;
+use crate::journal::{Journal, Recorded, Replayed};
+use crate::migration::{Cancel, MigrationError};
 use crate::revision::TransactionMode;
 use crate::source::{Files, Migrations, SourceErrors};
 use crate::wasm::Runtime;
@@ -74,6 +75,8 @@ pub struct RunOptions {
     /// Where to back the database up before a run changes anything, if it is to be. A relative path starts from the folder
     /// that the program runs in.
     pub backup: Option<Utf8PathBuf>,
+    /// Where to write down what components are told and answered, if anywhere.
+    pub journal: Option<Journal>,
 }
 
 impl Default for RunOptions {
@@ -86,6 +89,7 @@ impl Default for RunOptions {
             transaction: TransactionMode::default(),
             pinning: Pinning::AsIs,
             backup: None,
+            journal: None,
         }
     }
 }
@@ -152,6 +156,7 @@ impl Project {
                 options.parameters,
                 options.pinning,
                 Arc::clone(&options.observer),
+                options.journal,
             )),
             transaction: options.transaction,
             patience: options.patience,
@@ -161,6 +166,23 @@ impl Project {
             read_ahead: Mutex::default(),
             driver,
         }
+    }
+
+    /// Runs a call of a component again over the journal that it left, without a database. The limits are those of the
+    /// migration as it is now.
+    ///
+    /// # Errors
+    /// [`MigrationError::Admission`] when the project has no such component, or it cannot be loaded.
+    pub async fn replay(self: &Arc<Self>, recorded: &Recorded) -> Result<Replayed, MigrationError> {
+        let library = ProjectLibrary::new(
+            Arc::clone(self),
+            recorded.told.dialect,
+            std::collections::BTreeMap::new(),
+            Pinning::AsIs,
+            Arc::new(crate::event::Ignore),
+            None,
+        );
+        library.replay(recorded).await
     }
 
     /// Leaves a record for later runs of one that [`start`](Project::start) began and that had nothing to do. Does

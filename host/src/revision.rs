@@ -117,7 +117,7 @@ impl Serialize for RevisionId {
 }
 
 /// Which way a step goes through a revision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Towards the heads.

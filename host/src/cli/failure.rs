@@ -9,6 +9,8 @@ use whimbrel::driver::DriverError;
 use whimbrel::driver::tape::TapeError;
 use whimbrel::engine::{Cause, RunFailure};
 use whimbrel::graph::GraphErrors;
+use whimbrel::journal::JournalError;
+use whimbrel::migration::MigrationError;
 use whimbrel::plan::PlanError;
 use whimbrel::project::{BuildFailure, ProjectError, RequestError};
 use whimbrel::scaffold::ScaffoldError;
@@ -49,6 +51,14 @@ pub(crate) enum Failure {
     Request(#[from] RequestError),
     #[error(transparent)]
     Tape(#[from] TapeError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A journal cannot be replayed.
+    #[error("revision {revision} cannot be replayed")]
+    Replay {
+        revision: String,
+        source: Box<MigrationError>,
+    },
     /// The arguments do not make sense together.
     #[error("{0}")]
     Usage(String),

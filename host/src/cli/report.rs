@@ -287,6 +287,8 @@ fn exit_code(failure: &Failure) -> u8 {
         | Failure::Runtime(_)
         | Failure::Tape(_)
         | Failure::Request(_)
+        | Failure::Journal(_)
+        | Failure::Replay { .. }
         | Failure::Signals(_) => FAILED,
     }
 }

@@ -10,6 +10,7 @@ use whimbrel::config::Config;
 use whimbrel::driver::tape::Tape;
 use whimbrel::engine::{Patience, RunFailure};
 use whimbrel::event::RunReport;
+use whimbrel::journal::Journal;
 use whimbrel::migration::Cancel;
 use whimbrel::project::{Pinning, Project, RunOptions, Start};
 use whimbrel::revision::{Direction, TransactionMode};
@@ -70,6 +71,9 @@ struct Waiting {
     /// Back the database up to this file first, which must not exist yet; `whimbrel restore` goes back to it
     #[arg(long, value_name = "FILE", conflicts_with_all = ["sql", "dry_run"])]
     backup: Option<Utf8PathBuf>,
+    /// Write down here, in a new file, what components are told and answered, for `whimbrel replay`
+    #[arg(long, value_name = "FILE", conflicts_with = "sql")]
+    journal: Option<Utf8PathBuf>,
     /// How long to wait for another run to finish
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     lock_wait: Duration,
@@ -184,6 +188,10 @@ fn run(
         transaction,
         pinning,
         backup: waiting.backup.as_ref().map(|file| context.path(file)),
+        journal: match &waiting.journal {
+            Some(file) => Some(Journal::create(&context.path(file))?),
+            None => None,
+        },
     };
     if waiting.dry_run {
         let run = DryRun {

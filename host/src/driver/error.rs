@@ -7,8 +7,9 @@ use thiserror::Error;
 use crate::capability::NotGranted;
 
 /// An error that the database itself reported.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Error, serde::Serialize, serde::Deserialize)]
 #[error("{message}")]
+#[serde(default)]
 pub struct DatabaseError {
     /// The five characters of SQLSTATE; on SQLite the name of the result code (`SQLITE_BUSY`, `SQLITE_CONSTRAINT_UNIQUE`).
     pub sqlstate: Option<String>,

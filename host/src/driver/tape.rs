@@ -77,7 +77,7 @@ pub(crate) enum Answer {
 
 /// A statement, as an answer remembers it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Question {
+pub struct Question {
     sql: String,
     /// The SHA-256 of the parameters.
     parameters: String,
@@ -92,6 +92,14 @@ impl Question {
             sql: sql.to_owned(),
             parameters: digest.to_string(),
         }
+    }
+}
+
+impl std::fmt::Display for Question {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The begin of a digest tells one list of parameters from another.
+        let parameters = self.parameters.get(..12).unwrap_or(&self.parameters);
+        write!(f, "`{}` with parameters {parameters}", self.sql)
     }
 }
 

@@ -79,7 +79,10 @@ impl Engine {
 
 impl Engine {
     /// What a revision may do, its names as the database compares them.
-    pub(in crate::engine) fn grant(&self, revision: &RevisionId) -> Result<Arc<Grant>, MigrationError> {
+    pub(in crate::engine) fn grant(
+        &self,
+        revision: &RevisionId,
+    ) -> Result<Arc<Grant>, MigrationError> {
         let grant = self.library.grant(revision)?;
         Ok(match self.driver.dialect() {
             Dialect::Postgresql => grant,

@@ -10,6 +10,7 @@ use super::build::{Pinning, is_stale};
 use crate::capability::{Grant, Limits};
 use crate::driver::Dialect;
 use crate::event::Observer;
+use crate::journal::{Journal, Recorded, Replayed};
 use crate::migration::{
     Description, Fingerprint, Freshness, Library, Migration, MigrationError, PrepareError,
 };
@@ -23,6 +24,7 @@ pub(super) struct ProjectLibrary {
     parameters: BTreeMap<String, String>,
     pinning: Pinning,
     observer: Arc<dyn Observer>,
+    journal: Option<Journal>,
     /// Migrations that are being loaded.
     ahead: Mutex<HashMap<RevisionId, Arc<ComponentMigration>>>,
 }
@@ -34,6 +36,7 @@ impl ProjectLibrary {
         parameters: BTreeMap<String, String>,
         pinning: Pinning,
         observer: Arc<dyn Observer>,
+        journal: Option<Journal>,
     ) -> Self {
         Self {
             project,
@@ -41,6 +44,7 @@ impl ProjectLibrary {
             parameters,
             pinning,
             observer,
+            journal,
             ahead: Mutex::default(),
         }
     }
@@ -83,6 +87,25 @@ impl ProjectLibrary {
         }
     }
 
+    /// Runs a call again over the journal that it left.
+    pub(super) async fn replay(&self, recorded: &Recorded) -> Result<Replayed, MigrationError> {
+        let revision = &recorded.told.revision;
+        let component = {
+            let migrations = self.project.migrations();
+            let source = migrations
+                .get(revision)
+                .ok_or_else(|| refused(format!("no migration is called {revision}")))?;
+            match &source.body {
+                Body::Component(component) => self.component(component),
+                Body::Sql(_) => {
+                    return Err(refused(format!("revision {revision} is a SQL file now")));
+                }
+            }
+            .map_err(|error| refused(error.to_string()))?
+        };
+        component.replay(recorded).await
+    }
+
     fn component(&self, component: &Arc<Component>) -> Result<ComponentMigration, SourceError> {
         let manifest = component.manifest();
         let wasi = manifest
@@ -98,13 +121,10 @@ impl ProjectLibrary {
                 .map(Arc::from)
                 .map_err(std::io::Error::other)
         };
-        Ok(ComponentMigration::new(
-            self.project.runtime(),
-            digest,
-            Arc::new(read),
-            wasi,
-            limits,
-        ))
+        Ok(
+            ComponentMigration::new(self.project.runtime(), digest, Arc::new(read), wasi, limits)
+                .with_journal(self.journal.clone()),
+        )
     }
 }
 

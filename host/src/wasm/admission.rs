@@ -1,5 +1,7 @@
 //! What a component may ask for, decided from its imports and exports before any of it runs.
 
+pub(super) mod size;
+
 use wasmparser::{ComponentTypeRef, Encoding, Parser, Payload};
 
 use crate::migration::MigrationError;

@@ -4,18 +4,20 @@ use std::fmt;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 
 use super::admission::{Wasi, refuse};
 use super::bindings::MigrationPre;
 use super::guest::Guest;
 use super::runtime::{Runtime, Sandbox};
-use super::trap::{Ending, explain};
+use super::trap::{Ending as Exit, explain};
 use super::watch::Watch;
 use crate::capability::Limits;
 use crate::digest::Digest;
 use crate::driver::{Authority, Session};
-use crate::migration::{Call, Level, Migration, MigrationError, Work};
-use crate::revision::Direction;
+use crate::journal::{Ending, Journal, Recorded, Recording, Replay, Replayed, Told};
+use crate::migration::{Call, Cancel, Level, Listener, Migration, MigrationError, Work};
+use crate::revision::{Direction, RevisionId};
 
 /// What reads a component's bytes, when the cache does not have its compiled code.
 pub type ReadComponent = Arc<dyn Fn() -> std::io::Result<Arc<[u8]>> + Send + Sync>;
@@ -27,6 +29,7 @@ pub struct ComponentMigration {
     read: ReadComponent,
     wasi: Wasi,
     limits: Limits,
+    journal: Option<Journal>,
     linked: OnceLock<MigrationPre<Guest>>,
     /// Held while it is loaded, so that two threads do not both do it.
     loading: Mutex<()>,
@@ -48,6 +51,7 @@ impl ComponentMigration {
             read,
             wasi,
             limits,
+            journal: None,
             linked: OnceLock::new(),
             loading: Mutex::default(),
         }
@@ -69,6 +73,11 @@ impl ComponentMigration {
             wasi,
             limits,
         )
+    }
+
+    /// The same, with all that it is told and answered written down.
+    pub fn with_journal(self, journal: Option<Journal>) -> Self {
+        Self { journal, ..self }
     }
 
     /// The digest of the component's bytes.
@@ -94,6 +103,7 @@ impl ComponentMigration {
             )));
         }
         super::admission::admit(&super::admission::interface(&bytes)?, self.wasi)?;
+        super::admission::size::check(&bytes)?;
         let component = sandbox.compile(&self.digest, &bytes)?;
         let linked = sandbox.link(&component, self.wasi)?;
         self.linked.get_or_init(|| linked);
@@ -139,11 +149,41 @@ impl ComponentMigration {
         if let Some(warning) = self.runtime.cache_warning_once() {
             call.listener.log(Level::Warn, &warning);
         }
+        let recording = self
+            .journal
+            .as_ref()
+            .map(|journal| journal.record(Told::new(call, self.digest.to_string())));
+        let (session, recording, worked, fuel) = self
+            .enter(call, session, recording, sandbox, linked, self.limits)
+            .await;
+        let written = match recording {
+            Some(recording) => recording.end(Ending::new(fuel, &worked)),
+            None => Ok(()),
+        };
+        // What the call failed with comes before a journal that lacks it.
+        (session, worked.and_then(|work| written.map(|()| work)))
+    }
+
+    /// Runs one direction in a store of its own; also returns the fuel that it used.
+    async fn enter(
+        &self,
+        call: &Call,
+        session: Box<dyn Session>,
+        recording: Option<Recording>,
+        sandbox: &Sandbox,
+        linked: &MigrationPre<Guest>,
+        limits: Limits,
+    ) -> (
+        Box<dyn Session>,
+        Option<Recording>,
+        Result<Work, MigrationError>,
+        u64,
+    ) {
         let canceller = session.canceller();
-        let watch = Watch::new(call.cancel.clone(), &self.limits);
-        let mut store = Guest::store(sandbox, call, self.limits, self.wasi, &watch, session);
+        let watch = Watch::new(call.cancel.clone(), &limits);
+        let mut store = Guest::store(sandbox, call, limits, self.wasi, &watch, session, recording);
         let entered = async {
-            store.set_fuel(self.limits.fuel)?;
+            store.set_fuel(limits.fuel)?;
             let instance = linked.instantiate_async(&mut store).await?;
             match call.direction {
                 Direction::Upgrade => instance.call_upgrade(&mut store).await,
@@ -151,15 +191,63 @@ impl ComponentMigration {
             }
         };
         let outcome = watch.over(entered, canceller.as_ref()).await;
+        let fuel = limits
+            .fuel
+            .saturating_sub(store.get_fuel().unwrap_or_default());
         let mut guest = store.into_data();
         let worked = match outcome {
             Some(Ok(Ok(()))) => guest.concluded().await,
-            Some(Ok(Err(error))) => Err(explain(Ending::Error(Box::new(error)), &guest)),
-            Some(Err(trap)) => Err(explain(Ending::Trap(trap), &guest)),
-            None => Err(explain(Ending::Dropped, &guest)),
+            Some(Ok(Err(error))) => Err(explain(Exit::Error(Box::new(error)), &guest)),
+            Some(Err(trap)) => Err(explain(Exit::Trap(trap), &guest)),
+            None => Err(explain(Exit::Dropped, &guest)),
         };
-        (guest.loan.give_back(), worked)
+        let (session, recording) = guest.loan.give_back();
+        (session, recording, worked, fuel)
     }
+
+    /// Runs a call again over the journal that it left, without a database.
+    ///
+    /// # Errors
+    /// [`MigrationError::Admission`] when the component cannot be loaded, or the journal has no call of a migration.
+    pub async fn replay(&self, recorded: &Recorded) -> Result<Replayed, MigrationError> {
+        let told = &recorded.told;
+        let nonsense = |what| refuse(format!("the journal has {what} that makes no sense"));
+        let call = Call {
+            revision: RevisionId::new(&told.revision).map_err(|_| nonsense("a revision"))?,
+            direction: told.direction,
+            run: uuid::Uuid::nil(),
+            dialect: told.dialect,
+            now: Timestamp::from_microsecond(told.now).map_err(|_| nonsense("a time"))?,
+            seed: told.seed,
+            parameters: Arc::new(told.parameters.clone()),
+            is_offline: told.is_offline,
+            grant: Arc::default(),
+            cancel: Cancel::default(),
+            listener: Arc::new(Silence),
+        };
+        let mut limits = self.limits;
+        if let Some(ending) = recorded.ending.as_ref().filter(|ending| ending.is_stopped) {
+            // Nobody stops it this time.
+            limits.fuel = limits.fuel.min(ending.fuel.saturating_add(1));
+        }
+        let sandbox = self.runtime.sandbox()?;
+        let linked = self.linked(sandbox)?;
+        let replay = Replay::new(recorded.clone());
+        let session = Box::new(replay.clone());
+        let (_, _, worked, fuel) = self
+            .enter(&call, session, None, sandbox, linked, limits)
+            .await;
+        let is_same_component = told.component == self.digest.to_string();
+        Ok(replay.conclude(Ending::new(fuel, &worked), is_same_component))
+    }
+}
+
+/// Hears nothing of what a migration says.
+struct Silence;
+
+impl Listener for Silence {
+    fn log(&self, _: Level, _: &str) {}
+    fn progress(&self, _: u64, _: Option<u64>) {}
 }
 
 #[async_trait]

@@ -15,6 +15,7 @@ use super::wasi;
 use super::watch::Watch;
 use crate::capability::Limits;
 use crate::driver::{ResultLimit, Session};
+use crate::journal::Recording;
 use crate::migration::{Call, MigrationError, Work};
 
 /// Handles that an interpreter's runtime holds on WASI's streams and clocks.
@@ -44,6 +45,7 @@ impl Guest {
         kind: Wasi,
         watch: &Arc<Watch>,
         session: Box<dyn Session>,
+        recording: Option<Recording>,
     ) -> Store<Self> {
         let console = Arc::new(Mutex::new(Console::new(Arc::clone(&call.listener), limits)));
         let handles = match kind {
@@ -59,7 +61,7 @@ impl Guest {
         let guest = Self {
             call: call.clone(),
             limits,
-            loan: Loan::new(session, results),
+            loan: Loan::new(session, results, recording),
             table,
             meter: Meter::new(limits.memory),
             watch: Arc::clone(watch),

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::bindings::whimbrel::migrate::types::TextForm;
+use crate::driver::tape::Question;
 use crate::driver::{Column, CursorId, DriverError, ResultLimit, Rows, Session, Value};
+use crate::journal::{Answered, Asked, Recording};
 use crate::migration::{MigrationError, StatementSource, Work};
 
 /// The order in which cursors and savepoints were opened in one call.
@@ -85,6 +87,7 @@ struct OpenCursor {
 pub(super) struct Loan {
     session: Box<dyn Session>,
     limit: ResultLimit,
+    recording: Option<Recording>,
     opened: Serial,
     cursors: BTreeMap<Serial, OpenCursor>,
     savepoints: Vec<Serial>,
@@ -96,11 +99,16 @@ pub(super) struct Loan {
 }
 
 impl Loan {
-    /// Lends a session; results are held to `limit`.
-    pub(super) fn new(session: Box<dyn Session>, limit: ResultLimit) -> Self {
+    /// Lends a session; results are held to `limit`. What is asked of it and answered goes into `recording`.
+    pub(super) fn new(
+        session: Box<dyn Session>,
+        limit: ResultLimit,
+        recording: Option<Recording>,
+    ) -> Self {
         Self {
             session,
             limit,
+            recording,
             opened: 0,
             cursors: BTreeMap::new(),
             savepoints: Vec::new(),
@@ -119,6 +127,10 @@ impl Loan {
     ) -> Result<u64, DriverError> {
         self.work.statements += 1;
         let outcome = self.session.execute(sql, params).await;
+        self.record(|| {
+            let asked = Asked::Execute(Question::new(sql, params));
+            (asked, Answered::touched(&outcome))
+        });
         let touched = self.noted(sql, outcome)?;
         self.work.rows = self.work.rows.saturating_add(touched);
         Ok(touched)
@@ -128,6 +140,10 @@ impl Loan {
     pub(super) async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Rows, DriverError> {
         self.work.statements += 1;
         let outcome = self.session.query(sql, params, self.limit).await;
+        self.record(|| {
+            let asked = Asked::Query(Question::new(sql, params));
+            (asked, Answered::rows(&outcome))
+        });
         self.noted(sql, outcome)
     }
 
@@ -148,6 +164,14 @@ impl Loan {
     ) -> Result<(), DriverError> {
         self.work.statements += 1;
         let outcome = self.session.open_cursor(sql, params).await;
+        if let Some(recording) = &mut self.recording {
+            let columns = match &outcome {
+                Ok(id) => self.session.cursor_columns(*id)?,
+                Err(_) => Arc::default(),
+            };
+            let asked = Asked::OpenCursor(Question::new(sql, params));
+            recording.exchange(asked, Answered::cursor(&outcome, &columns));
+        }
         let id = self.noted(sql, outcome)?;
         self.cursors.insert(
             cursor,
@@ -172,14 +196,32 @@ impl Loan {
             return Err(Refusal::Misuse("`cursor.next` was asked for 0 rows"));
         }
         let outcome = self.session.fetch(id, max_rows, self.limit).await;
+        self.record(|| {
+            let cursor = id.0;
+            (Asked::Fetch { cursor, max_rows }, Answered::rows(&outcome))
+        });
         Ok(self.noted(&sql, outcome)?)
     }
 
     /// Closes a cursor, unless it has ended already.
     pub(super) async fn close_cursor(&mut self, cursor: Serial) -> Result<(), DriverError> {
         match self.cursors.remove(&cursor) {
-            Some(cursor) => self.session.close_cursor(cursor.id).await,
+            Some(cursor) => self.close(cursor.id).await,
             None => Ok(()),
+        }
+    }
+
+    async fn close(&mut self, cursor: CursorId) -> Result<(), DriverError> {
+        let outcome = self.session.close_cursor(cursor).await;
+        self.record(|| (Asked::CloseCursor(cursor.0), Answered::done(&outcome)));
+        outcome
+    }
+
+    /// Writes down what was asked and answered, where that is wanted.
+    fn record(&mut self, exchange: impl FnOnce() -> (Asked, Answered)) {
+        if let Some(recording) = &mut self.recording {
+            let (asked, answered) = exchange();
+            recording.exchange(asked, answered);
         }
     }
 
@@ -199,6 +241,7 @@ impl Loan {
     pub(super) async fn open_savepoint(&mut self, savepoint: Savepoint) -> Result<(), DriverError> {
         let name = savepoint.name();
         let outcome = self.session.savepoint(&name).await;
+        self.record(|| (Asked::Savepoint(name.clone()), Answered::done(&outcome)));
         self.noted(&format!("SAVEPOINT {name}"), outcome)?;
         self.savepoints.push(savepoint.serial);
         Ok(())
@@ -224,14 +267,16 @@ impl Loan {
         match end {
             SavepointEnd::Release => {
                 let outcome = self.session.release_savepoint(&name).await;
+                self.record(|| (Asked::Release(name.clone()), Answered::done(&outcome)));
                 self.noted(&format!("RELEASE SAVEPOINT {name}"), outcome)?;
             }
             SavepointEnd::Rollback => {
                 let dead = self.cursors.split_off(&savepoint.serial);
                 let outcome = self.session.rollback_to_savepoint(&name).await;
+                self.record(|| (Asked::RollBack(name.clone()), Answered::done(&outcome)));
                 self.noted(&format!("ROLLBACK TO SAVEPOINT {name}"), outcome)?;
                 for cursor in dead.into_values() {
-                    self.session.close_cursor(cursor.id).await?;
+                    self.close(cursor.id).await?;
                 }
             }
         }
@@ -275,7 +320,7 @@ impl Loan {
             }
         }
         for cursor in std::mem::take(&mut self.cursors).into_values() {
-            let closed = self.session.close_cursor(cursor.id).await;
+            let closed = self.close(cursor.id).await;
             closed.map_err(|source| MigrationError::Statement {
                 statement: None,
                 source,
@@ -284,9 +329,9 @@ impl Loan {
         Ok(self.work)
     }
 
-    /// Gives the session back.
-    pub(super) fn give_back(self) -> Box<dyn Session> {
-        self.session
+    /// Gives the session back, and what was written down.
+    pub(super) fn give_back(self) -> (Box<dyn Session>, Option<Recording>) {
+        (self.session, self.recording)
     }
 
     fn next_serial(&mut self) -> Serial {

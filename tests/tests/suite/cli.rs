@@ -74,6 +74,13 @@ fn a_guest_that_misbehaves() {
     transcript_in("guest", &project);
 }
 
+#[test]
+fn a_journal_is_replayed() {
+    let project = Project::empty();
+    fs::copy(guest("adversary"), project.path().join("adversary.wasm")).unwrap();
+    transcript_in("journal", &project);
+}
+
 /// An empty project, in one of whose folders components share what they depend on with those of all tests.
 fn with_shared_build(folder: &str) -> Project {
     let project = Project::empty();

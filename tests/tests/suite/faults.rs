@@ -14,4 +14,4 @@ mod records;
 mod storage;
 mod tmpfs;
 
-pub(crate) use aftermath::told;
+pub(crate) use aftermath::{after, told, unharmed};

@@ -7,10 +7,12 @@
 
 mod alembic;
 mod attacks;
+mod attacks_components;
 mod attacks_sqlite;
 mod audit;
 mod backups;
 mod build_rust;
+mod cancel;
 mod cli;
 mod effects;
 mod engine;
@@ -18,6 +20,7 @@ mod examples;
 mod faults;
 mod forecasts;
 mod guests;
+mod journal;
 mod legitimate;
 mod lock_timeouts;
 mod pods;

@@ -93,10 +93,22 @@ impl Folder {
 
     /// A component migration whose component is in a file.
     pub(crate) fn component_from(
-        mut self,
+        self,
         id: &str,
         revises: &str,
         component: &Utf8Path,
+        manifest: &str,
+    ) -> Self {
+        let bytes = std::fs::read(component).unwrap();
+        self.component_of(id, revises, bytes, manifest)
+    }
+
+    /// A component migration of these bytes.
+    pub(crate) fn component_of(
+        mut self,
+        id: &str,
+        revises: &str,
+        component: Vec<u8>,
         manifest: &str,
     ) -> Self {
         let folder = Utf8PathBuf::from(format!("migrations/{id}_test"));
@@ -110,8 +122,7 @@ impl Folder {
         );
         self.0
             .insert(folder.join("migration.toml"), manifest.into());
-        let bytes = std::fs::read(component).unwrap();
-        self.0.insert(folder.join("migration.wasm"), bytes);
+        self.0.insert(folder.join("migration.wasm"), component);
         self
     }
 }
@@ -216,7 +227,7 @@ pub(crate) fn engine(db: &Database, folder: Folder) -> Engine {
 
 /// An engine on a test's database, its run done as `options` say.
 pub(crate) fn engine_with(db: &Database, folder: Folder, options: RunOptions) -> Engine {
-    make(driver(db), folder, options)
+    engine_of(driver(db), folder, options)
 }
 
 /// An engine that reaches its database by a driver.
@@ -226,10 +237,11 @@ pub(crate) fn engine_over(driver: Arc<dyn Driver>, folder: Folder) -> Engine {
         pinning: Pinning::AsIs,
         ..RunOptions::default()
     };
-    make(driver, folder, options)
+    engine_of(driver, folder, options)
 }
 
-fn make(driver: Arc<dyn Driver>, folder: Folder, options: RunOptions) -> Engine {
+/// An engine that reaches its database by a driver, its run done as `options` say.
+pub(crate) fn engine_of(driver: Arc<dyn Driver>, folder: Folder, options: RunOptions) -> Engine {
     let project = Arc::new(Project::read(Arc::new(folder), Utf8Path::new("migrations")).unwrap());
     project.engine(driver, &VersionTable::default(), options)
 }

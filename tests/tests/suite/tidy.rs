@@ -104,6 +104,7 @@ const FORBIDDEN: &str = "
     picture:   build config driver engine event history migration project source sql target wasm
     sql:       build config engine event graph history migration plan project source target wasm
     driver:    build config engine event graph history migration plan project source target wasm
+    journal:   build config engine event graph history plan project source sql target wasm
     migration: build config engine event graph history plan project source target wasm
     history:   build engine event graph project source target wasm
     event:     build config engine graph history project source target wasm

@@ -14,13 +14,13 @@ const MOMENT: Duration = Duration::from_secs(10);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Demands that nobody holds a lock and that exactly `applied` is in effect.
-pub(super) async fn unharmed(db: &Database, applied: &[&str]) {
+pub(crate) async fn unharmed(db: &Database, applied: &[&str]) {
     nobody_holds_a_lock(db).await;
     assert_eq!(in_effect(db).await, applied);
 }
 
 /// Demands that the database is [`unharmed`], and that `next` then brings it to its head.
-pub(super) async fn after(db: &Database, applied: &[&str], next: &Engine) {
+pub(crate) async fn after(db: &Database, applied: &[&str], next: &Engine) {
     unharmed(db, applied).await;
     let report = match up(next, "head").await {
         Ok(report) => report,
