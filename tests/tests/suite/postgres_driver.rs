@@ -22,7 +22,7 @@ fn settings() -> Settings {
     }
 }
 
-fn open(url: &str) -> std::sync::Arc<dyn Driver> {
+pub(crate) fn open(url: &str) -> std::sync::Arc<dyn Driver> {
     driver::open(url, Utf8Path::new("."), &settings()).unwrap()
 }
 

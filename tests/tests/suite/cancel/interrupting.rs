@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 use whimbrel::driver::backup::{BackupError, Restoration};
 use whimbrel::driver::{
     Authority, Canceller, Column, CommitError, CursorId, Dialect, Driver, DriverError, Durability,
-    ResultLimit, Rows, RunLock, Session, Statement, Value,
+    ResultLimit, Rows, RunLock, Scratch, Session, Statement, Value,
 };
 use whimbrel::migration::Cancel;
 
@@ -129,6 +129,10 @@ impl Driver for Interrupting {
 
     async fn open_backup(&self, from: &Utf8Path) -> Result<Box<dyn Restoration>, BackupError> {
         self.driver.open_backup(from).await
+    }
+
+    async fn scratch(&self) -> Result<Box<dyn Scratch>, DriverError> {
+        self.driver.scratch().await
     }
 }
 

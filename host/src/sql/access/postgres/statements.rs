@@ -261,15 +261,15 @@ impl Walker<'_> {
             self.made(Made::Relation, name, create.if_not_exists);
             return Ok(());
         }
-        self.into_table(into, create.if_not_exists)
+        self.make_into(into, create.if_not_exists)
     }
 
     /// SELECT … INTO.
     pub(super) fn into(&mut self, into: &IntoClause) -> Walked {
-        self.into_table(into, false)
+        self.make_into(into, false)
     }
 
-    fn into_table(&mut self, into: &IntoClause, if_not_exists: bool) -> Walked {
+    fn make_into(&mut self, into: &IntoClause, if_not_exists: bool) -> Walked {
         let IntoClause {
             rel,
             col_names: _,
