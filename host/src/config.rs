@@ -22,7 +22,7 @@ pub(crate) use root::leads_outside;
 pub use root::{CONFIG_FILE, Root};
 pub use version_table::{InvalidTable, VersionTable};
 
-use crate::driver::{RunLockKind, Settings};
+use crate::driver::{Isolation, RunLockKind, Settings};
 use crate::revision::TransactionMode;
 use file::ConfigFile;
 
@@ -155,6 +155,7 @@ impl Config {
             lock_timeout: self.lock_timeout,
             version_table: self.version_table.to_string(),
             run_lock: self.run_lock,
+            isolation: Isolation::None,
         }
     }
 

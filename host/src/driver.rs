@@ -6,6 +6,7 @@
 pub mod backup;
 mod cells;
 mod error;
+mod isolation;
 mod locks;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -30,6 +31,7 @@ use backup::{BackupError, Restoration};
 pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
 pub use error::{CommitError, DatabaseError, DriverError};
+pub use isolation::{GuestRole, Isolation};
 pub use locks::RelationLock;
 pub use value::{Column, Value};
 
@@ -160,6 +162,21 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`DriverError::Connect`] or a database error.
     async fn open_lock(&self, version_table: &str) -> Result<Box<dyn RunLock>, DriverError>;
+
+    /// Makes the role that isolated migrations log in as where it is missing, and all that isolation needs; returns what
+    /// an operator should know of what everyone may do in this database, and so every migration. Nothing is changed after
+    /// an error.
+    ///
+    /// # Errors
+    /// [`DriverError::Settings`] when the database has no roles, or the role is more than it may be; a database error.
+    async fn ensure_guest(&self, _guest: &GuestRole) -> Result<Vec<String>, DriverError> {
+        Err(DriverError::Settings {
+            message: format!(
+                "{} has no roles: isolation = \"role\" is for PostgreSQL",
+                self.dialect()
+            ),
+        })
+    }
 
     /// Copies everything that the database holds into `to`, an empty file of the caller's, as it is at one moment.
     /// Whoever drops the future ends the work; the file is of no use then, as after an error.
@@ -411,6 +428,8 @@ pub struct Settings {
     pub version_table: String,
     /// How runs on PostgreSQL keep each other out.
     pub run_lock: RunLockKind,
+    /// Whether migrations get rights of their own in the database.
+    pub isolation: Isolation,
 }
 
 /// What holds the run lock of a PostgreSQL database. Runs of both kinds keep each other out.

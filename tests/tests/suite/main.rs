@@ -15,6 +15,7 @@ mod examples;
 mod faults;
 mod forecasts;
 mod guests;
+mod isolation;
 mod lock_timeouts;
 mod pods;
 mod pooler;

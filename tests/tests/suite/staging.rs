@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use whimbrel::config::VersionTable;
-use whimbrel::driver::{Driver, RunLockKind, Settings};
+use whimbrel::driver::{Driver, Isolation, RunLockKind, Settings};
 use whimbrel::engine::{Engine, Patience, RunFailure};
 use whimbrel::event::RunReport;
 use whimbrel::project::{Pinning, Project, RunOptions};
@@ -165,6 +165,7 @@ pub(crate) fn driver_for(url: &str) -> Arc<dyn Driver> {
         lock_timeout: Duration::from_millis(200),
         version_table: VersionTable::default().to_string(),
         run_lock: RunLockKind::Auto,
+        isolation: Isolation::None,
     };
     whimbrel::driver::open(url, Utf8Path::new("."), &settings).unwrap()
 }

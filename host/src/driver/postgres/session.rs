@@ -1,8 +1,9 @@
 //! A session: one connection, its transaction and its statements.
 
-mod commit;
+pub(super) mod commit;
 mod copying;
 mod cursors;
+mod hosting;
 mod locks;
 mod opening;
 mod reading;
@@ -23,6 +24,7 @@ use super::pooler::{self, Route};
 use super::settings::ConnectSettings;
 use super::statements::StatementCache;
 use super::values::{Parameter, encode, untyped};
+use crate::capability::Layer;
 use crate::driver::{
     Authority, Canceller, Column, CommitError, CursorId, DatabaseError, Dialect, DriverError,
     Durability, RelationLock, ResultLimit, Rows, Session, Statement, Value,
@@ -195,6 +197,11 @@ impl PostgresSession {
         }
         if self.is_adrift() {
             pooler::check_alone(sql)?;
+        }
+        if let Some(grant) = self.authority.grant()
+            && grant.layers.statements == Layer::Off
+        {
+            return Ok(());
         }
         guard::check(sql, Dialect::Postgresql, &self.authority, &self.protected)
     }

@@ -181,6 +181,15 @@ impl ConnectSettings {
         Ok(settings)
     }
 
+    /// The same way for another user.
+    pub(super) fn for_user(&self, user: &str, password: Option<&str>) -> Self {
+        Self {
+            user: user.to_owned(),
+            password: password.map(|password| Secret(password.to_owned())),
+            ..self.clone()
+        }
+    }
+
     /// The database for people, without a password.
     pub(super) fn location(&self) -> String {
         let targets: Vec<_> = self.targets.iter().map(ToString::to_string).collect();

@@ -1,0 +1,357 @@
+//! A session whose isolated migrations have a connection of their own.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::guest::{Ending, Entered, Ground, Nonces};
+use super::{current, find, no_schema, require_direct};
+use crate::capability::{Grant, Layer};
+use crate::driver::postgres::Postgres;
+use crate::driver::postgres::session::PostgresSession;
+use crate::driver::{
+    Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
+    GuestRole, RelationLock, ResultLimit, Rows, Session, Statement, Value,
+};
+
+/// How many nonces a visit takes: to come in, to have the guest's checks run, to conclude, and to write what comes after
+/// the last visit.
+const NONCES: usize = 4;
+
+/// The host's session, and the guest's while a transaction is a guest's.
+pub(crate) struct IsolatedSession {
+    host: PostgresSession,
+    driver: Postgres,
+    role: GuestRole,
+    ground: Option<Ground>,
+    transaction: Transaction,
+    /// The table that the transaction is going to write.
+    claim: Option<String>,
+}
+
+/// Whose a transaction is.
+enum Transaction {
+    /// There is none.
+    None,
+    /// The host's, which has run these statements in it; it is the guest's as soon as a guest comes, since nothing else
+    /// has been done in it.
+    Host(Vec<String>),
+    /// The host's, with work in it that no guest can see.
+    Files,
+    Guest(Box<Visit>),
+}
+
+/// A transaction on the guest's connection.
+struct Visit {
+    session: PostgresSession,
+    nonces: Nonces,
+    /// What the guest has; none between two migrations.
+    entered: Option<Entered>,
+}
+
+impl IsolatedSession {
+    /// A session that lets migrations in as `role`.
+    pub(crate) fn new(host: PostgresSession, driver: Postgres, role: GuestRole) -> Self {
+        Self {
+            host,
+            driver,
+            role,
+            ground: None,
+            transaction: Transaction::None,
+            claim: None,
+        }
+    }
+
+    fn active(&mut self) -> &mut PostgresSession {
+        match &mut self.transaction {
+            Transaction::Guest(visit) => &mut visit.session,
+            _ => &mut self.host,
+        }
+    }
+
+    fn active_ref(&self) -> &PostgresSession {
+        match &self.transaction {
+            Transaction::Guest(visit) => &visit.session,
+            _ => &self.host,
+        }
+    }
+
+    /// Where the host is, found out once.
+    async fn ground(&mut self) -> Result<(), DriverError> {
+        if self.ground.is_none() {
+            let place = find(&mut self.host, &self.driver.version_table).await?;
+            let current = current(&mut self.host).await?;
+            if current.schema.is_none() {
+                return Err(no_schema());
+            }
+            self.ground = Some(Ground {
+                place,
+                current,
+                role: self.role.name().to_owned(),
+            });
+        }
+        Ok(())
+    }
+
+    /// Lets a migration in that is held to its grant.
+    async fn let_in(
+        &mut self,
+        authority: Authority,
+        grant: &Arc<Grant>,
+    ) -> Result<(), DriverError> {
+        let ready = match &self.transaction {
+            Transaction::None => {
+                return Err(refused(
+                    "a migration without a transaction",
+                    "its rights would be there for everyone's eyes; let it run in a transaction, or as a SQL file that no policy narrows",
+                ));
+            }
+            Transaction::Files => {
+                return Err(refused(
+                    "a transaction of isolated and other migrations",
+                    "it would be on two connections; take the migrations one by one (`transaction = \"migration\"`), or \
+                     without `isolation`",
+                ));
+            }
+            Transaction::Host(_) => false,
+            Transaction::Guest(_) => true,
+        };
+        if !ready {
+            self.open_visit().await?;
+        }
+        self.ground().await?;
+        let (Some(ground), Transaction::Guest(visit)) = (&self.ground, &mut self.transaction)
+        else {
+            return Err(DriverError::Closed { source: None });
+        };
+        visit.nonces = Nonces::issue(&mut self.host, ground, NONCES).await?;
+        let entered = ground
+            .enter(
+                &mut visit.session,
+                &mut visit.nonces,
+                grant,
+                self.claim.take().as_deref(),
+            )
+            .await?;
+        require_direct(visit.session.route())?;
+        visit.entered = Some(entered);
+        visit.session.assume(authority).await
+    }
+
+    /// Turns the host's transaction, which has done nothing yet, into one on a connection of the guest's own.
+    async fn open_visit(&mut self) -> Result<(), DriverError> {
+        self.host.rollback().await?;
+        self.ground().await?;
+        let link = self.driver.guest_link(&self.role).await?;
+        let mut session = self.driver.session(link);
+        session.begin().await?;
+        self.transaction = Transaction::Guest(Box::new(Visit {
+            session,
+            nonces: Nonces::none(),
+            entered: None,
+        }));
+        Ok(())
+    }
+
+    /// Ends the guest's part of a transaction.
+    async fn conclude(&mut self, records: &[Statement], how: Ending) -> Result<(), CommitError> {
+        let closed = || CommitError::Commit(DriverError::Closed { source: None });
+        let Transaction::Guest(visit) = &mut self.transaction else {
+            return Err(closed());
+        };
+        let ground = self.ground.as_ref().ok_or_else(closed)?;
+        let visit = &mut **visit;
+        match visit.entered.take() {
+            Some(entered) => {
+                ground
+                    .conclude(&mut visit.session, &mut visit.nonces, entered, records, how)
+                    .await
+            }
+            None if records.is_empty() => Ok(()),
+            None => {
+                ground
+                    .record(&mut visit.session, &mut visit.nonces, records)
+                    .await
+            }
+        }
+    }
+}
+
+fn refused(operation: &str, reason: &str) -> DriverError {
+    DriverError::Denied {
+        operation: operation.to_owned(),
+        object: String::new(),
+        reason: format!("with isolation = \"role\", {reason}"),
+    }
+}
+
+/// The grant that the database is to enforce, where it is one.
+fn enforced(authority: &Authority) -> Option<Arc<Grant>> {
+    let grant = authority.grant()?;
+    let is_narrowed = authority.is_guest() || !grant.is_unrestricted();
+    (is_narrowed && grant.layers.database == Layer::On).then(|| Arc::clone(grant))
+}
+
+#[async_trait]
+impl Session for IsolatedSession {
+    fn dialect(&self) -> Dialect {
+        self.host.dialect()
+    }
+
+    async fn assume(&mut self, authority: Authority) -> Result<(), DriverError> {
+        if let Some(grant) = enforced(&authority) {
+            return self.let_in(authority, &grant).await;
+        }
+        if authority == Authority::Host {
+            self.host.assume(Authority::Host).await?;
+            return match &mut self.transaction {
+                Transaction::Guest(visit) => visit.session.assume(authority).await,
+                _ => Ok(()),
+            };
+        }
+        match &self.transaction {
+            Transaction::Guest(_) => Err(refused(
+                "a transaction of isolated and other migrations",
+                "it would be on two connections; take the migrations one by one (`transaction = \"migration\"`)",
+            )),
+            Transaction::Host(_) => {
+                self.transaction = Transaction::Files;
+                self.host.assume(authority).await
+            }
+            Transaction::None | Transaction::Files => self.host.assume(authority).await,
+        }
+    }
+
+    async fn begin(&mut self) -> Result<(), DriverError> {
+        self.host.begin().await?;
+        self.transaction = Transaction::Host(Vec::new());
+        self.claim = None;
+        Ok(())
+    }
+
+    fn will_write(&mut self, table: &str) {
+        self.claim = Some(table.to_owned());
+        self.host.will_write(table);
+    }
+
+    async fn commit(
+        &mut self,
+        records: &[Statement],
+        durability: Durability,
+    ) -> Result<(), CommitError> {
+        if !matches!(self.transaction, Transaction::Guest(_)) {
+            self.transaction = Transaction::None;
+            return self.host.commit(records, durability).await;
+        }
+        let concluded = self.conclude(records, Ending::Commit).await;
+        let Transaction::Guest(mut visit) =
+            std::mem::replace(&mut self.transaction, Transaction::None)
+        else {
+            return Err(CommitError::Commit(DriverError::Closed { source: None }));
+        };
+        match concluded {
+            Ok(()) => visit.session.commit(&[], durability).await,
+            Err(error) => {
+                // The error is what there is to tell; the transaction ends with the connection at the latest.
+                let _ = visit.session.rollback().await;
+                Err(error)
+            }
+        }
+    }
+
+    async fn record(&mut self, records: &[Statement]) -> Result<(), CommitError> {
+        if !matches!(self.transaction, Transaction::Guest(_)) {
+            return self.host.record(records).await;
+        }
+        let concluded = self.conclude(records, Ending::GoOn).await;
+        if concluded.is_err() {
+            // As above.
+            let _ = self.rollback().await;
+        }
+        concluded
+    }
+
+    async fn has_relations(&mut self, but: &str) -> Result<bool, DriverError> {
+        self.active().has_relations(but).await
+    }
+
+    async fn locks(&mut self) -> Result<Vec<RelationLock>, DriverError> {
+        self.active().locks().await
+    }
+
+    async fn name_relations(
+        &mut self,
+        relations: &[u32],
+    ) -> Result<Vec<(u32, String)>, DriverError> {
+        self.active().name_relations(relations).await
+    }
+
+    async fn rollback(&mut self) -> Result<(), DriverError> {
+        match std::mem::replace(&mut self.transaction, Transaction::None) {
+            // The connection goes with the transaction: nobody else meets what a migration has left on it.
+            Transaction::Guest(mut visit) => visit.session.rollback().await,
+            _ => self.host.rollback().await,
+        }
+    }
+
+    async fn run(&mut self, sql: &str) -> Result<u64, DriverError> {
+        if let Transaction::Host(statements) = &mut self.transaction {
+            statements.push(sql.to_owned());
+        }
+        self.active().run(sql).await
+    }
+
+    async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {
+        self.active().execute(sql, params).await
+    }
+
+    async fn query(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        self.active().query(sql, params, limit).await
+    }
+
+    async fn open_cursor(&mut self, sql: &str, params: &[Value]) -> Result<CursorId, DriverError> {
+        self.active().open_cursor(sql, params).await
+    }
+
+    fn cursor_columns(&self, cursor: CursorId) -> Result<Arc<[Column]>, DriverError> {
+        self.active_ref().cursor_columns(cursor)
+    }
+
+    async fn fetch(
+        &mut self,
+        cursor: CursorId,
+        max_rows: u32,
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        self.active().fetch(cursor, max_rows, limit).await
+    }
+
+    async fn close_cursor(&mut self, cursor: CursorId) -> Result<(), DriverError> {
+        self.active().close_cursor(cursor).await
+    }
+
+    async fn savepoint(&mut self, name: &str) -> Result<(), DriverError> {
+        self.active().savepoint(name).await
+    }
+
+    async fn release_savepoint(&mut self, name: &str) -> Result<(), DriverError> {
+        self.active().release_savepoint(name).await
+    }
+
+    async fn rollback_to_savepoint(&mut self, name: &str) -> Result<(), DriverError> {
+        self.active().rollback_to_savepoint(name).await
+    }
+
+    fn take_notices(&mut self) -> Vec<String> {
+        self.active().take_notices()
+    }
+
+    fn canceller(&self) -> Arc<dyn Canceller> {
+        self.active_ref().canceller()
+    }
+}
