@@ -218,6 +218,10 @@ pub trait Session: Send {
     /// for it from its beginning. Its name is host-made. May be sent with the first statement, as [`Session::begin`].
     fn will_write(&mut self, _table: &str) {}
 
+    /// Says that the next transaction is going to hold several migrations, between which only [`Session::record`] is
+    /// called.
+    fn will_share(&mut self) {}
+
     /// Makes host-made changes, each of which must touch exactly one row and no row of another one, and commits; in as
     /// few round trips as the database allows. When it returns `Ok` the transaction is in effect, and as durable as was
     /// asked for; after an error it is rolled back, unless that is not known.
@@ -457,6 +461,10 @@ pub fn open(
     match scheme {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Arc::new(postgres::Postgres::new(url, settings)?)),
+        #[cfg(feature = "sqlite")]
+        "sqlite" if settings.isolation != Isolation::None => Err(DriverError::Settings {
+            message: "isolation = \"role\" is for PostgreSQL: SQLite has no roles; set isolation = \"none\"".to_owned(),
+        }),
         #[cfg(feature = "sqlite")]
         "sqlite" => Ok(Arc::new(sqlite::Sqlite::new(url, base, settings)?)),
         _ => Err(DriverError::Settings {

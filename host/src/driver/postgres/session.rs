@@ -189,7 +189,7 @@ impl PostgresSession {
         error
     }
 
-    fn check(&self, sql: &str) -> Result<(), DriverError> {
+    pub(super) fn check(&self, sql: &str) -> Result<(), DriverError> {
         if sql.contains('\0') {
             return Err(DriverError::Conversion(
                 "the statement contains a NUL character".to_owned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use rand::random;
 use sha2::{Digest, Sha256};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 
 use super::catalog::Catalog;
 use super::findings::{Before, Belongings, DefaultRight, Findings};
@@ -14,7 +14,11 @@ use super::{Current, broken, role};
 use crate::capability::{Access, Action, Grant};
 use crate::driver::postgres::session::{PostgresSession, commit};
 use crate::driver::postgres::{quoted, text_literal};
-use crate::driver::{CommitError, DatabaseError, DriverError, Statement};
+use crate::driver::{CommitError, DatabaseError, Dialect, DriverError, Statement};
+use crate::sql::leading_keywords;
+
+/// How many nonces are issued at once. A visit takes three: to come in, to let the guest's own checks run, and to conclude.
+const NONCES: usize = 16;
 
 /// Names are the system's alone, whatever the guest has made.
 const OWN_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
@@ -49,9 +53,8 @@ impl Nonces {
     pub(super) async fn issue(
         host: &mut PostgresSession,
         ground: &Ground,
-        count: usize,
     ) -> Result<Self, DriverError> {
-        let nonces: Vec<[u8; 32]> = (0..count).map(|_| random()).collect();
+        let nonces: Vec<[u8; 32]> = (0..NONCES).map(|_| random()).collect();
         let digests: Vec<String> = nonces
             .iter()
             .map(|nonce| {
@@ -84,6 +87,11 @@ impl Nonces {
         Self(Vec::new())
     }
 
+    /// Whether none is left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     fn take(&mut self) -> Result<[u8; 32], DriverError> {
         self.0
             .pop()
@@ -99,19 +107,63 @@ impl Ground {
         guest: &mut PostgresSession,
         nonces: &mut Nonces,
         commands: &[String],
-    ) -> Result<(), DriverError> {
+    ) -> Result<u64, DriverError> {
         let nonce = nonces.take()?;
         let sql = format!("SELECT {}($1, $2)::pg_catalog.text", self.place.as_host());
-        guest
-            .ask(
-                &sql,
-                &[
-                    (&nonce.as_slice(), Type::BYTEA),
-                    (&commands, Type::TEXT_ARRAY),
-                ],
-            )
-            .await
-            .map(drop)
+        let params: [(&(dyn ToSql + Sync), Type); 2] = [
+            (&nonce.as_slice(), Type::BYTEA),
+            (&commands, Type::TEXT_ARRAY),
+        ];
+        let rows = guest.ask(&sql, &params).await?;
+        let touched = rows.into_iter().flatten().flatten().next();
+        Ok(touched
+            .and_then(|touched| touched.parse().ok())
+            .unwrap_or_default())
+    }
+
+    /// Runs one statement of the host's, with the host's names; returns the number of rows touched.
+    ///
+    /// # Errors
+    /// A database error; [`DriverError::Denied`] for what would only hold for as long as this call.
+    pub(super) async fn run(
+        &self,
+        guest: &mut PostgresSession,
+        nonces: &mut Nonces,
+        claim: Option<&str>,
+        sql: &str,
+    ) -> Result<u64, DriverError> {
+        let words = leading_keywords(sql, Dialect::Postgresql, 1);
+        let sets = matches!(words.first().map(String::as_str), Some("SET" | "RESET"));
+        if sets && sql.to_ascii_lowercase().contains("search_path") {
+            return Err(DriverError::Denied {
+                operation: "SET search_path".to_owned(),
+                object: String::new(),
+                reason: "with isolation = \"role\" and one transaction for all, it would not last; write schemas before \
+                         names"
+                    .to_owned(),
+            });
+        }
+        let mut commands = self.claiming(claim);
+        commands.push(format!("SET LOCAL search_path = {}", self.path()));
+        commands.push(sql.to_owned());
+        self.as_host(guest, nonces, &commands).await
+    }
+
+    /// The commands that lock the table which the transaction is going to write.
+    fn claiming(&self, claim: Option<&str>) -> Vec<String> {
+        let Some(table) = claim else {
+            return Vec::new();
+        };
+        vec![
+            self.own_tables(),
+            format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"),
+        ]
+    }
+
+    /// The schemas that the host's names are looked for in.
+    fn path(&self) -> String {
+        let names: Vec<String> = self.current.path.iter().map(|name| quoted(name)).collect();
+        names.join(", ")
     }
 
     /// Has the engine's tables found where they are, for the rest of a call.
@@ -159,17 +211,13 @@ impl Ground {
             "INSERT INTO {} VALUES (pg_current_xact_id()::text, 'not concluded')",
             self.place.pending()
         )];
-        if let Some(table) = claim {
-            commands.push(self.own_tables());
-            commands.push(format!("LOCK TABLE {table} IN ROW EXCLUSIVE MODE"));
-        }
+        commands.extend(self.claiming(claim));
         commands.extend(given.commands);
         self.as_host(guest, nonces, &commands).await?;
         // Nobody changes them any more.
         let belongings = Belongings::of(guest, &tables).await?;
-        let path: Vec<String> = self.current.path.iter().map(|name| quoted(name)).collect();
         guest
-            .batch(&format!("SET LOCAL search_path = {}", path.join(", ")))
+            .batch(&format!("SET LOCAL search_path = {}", self.path()))
             .await?;
         Ok(Entered {
             grant: Arc::clone(grant),
@@ -234,6 +282,7 @@ impl Ground {
         }
         self.as_host(guest, nonces, &commands)
             .await
+            .map(drop)
             .map_err(|error| match is_conflict(&error) {
                 true => CommitError::Conflict,
                 false => CommitError::Record(error),
@@ -251,12 +300,25 @@ impl Ground {
         nonces: &mut Nonces,
         records: &[Statement],
     ) -> Result<(), CommitError> {
-        let commands = [
-            self.own_tables(),
-            commit::filled(records).map_err(CommitError::Record)?,
-        ];
+        let mut commands = Vec::new();
+        // Triggers that a SQL file's statements put off run in the host's name, as those statements did.
+        let constraints = guest
+            .constraints_to_check()
+            .await
+            .map_err(CommitError::Commit)?;
+        if !constraints.is_empty() {
+            commands.push(constraints);
+        }
+        if !records.is_empty() {
+            commands.push(self.own_tables());
+            commands.push(commit::filled(records).map_err(CommitError::Record)?);
+        }
+        if commands.is_empty() {
+            return Ok(());
+        }
         self.as_host(guest, nonces, &commands)
             .await
+            .map(drop)
             .map_err(|error| match is_conflict(&error) {
                 true => CommitError::Conflict,
                 false => CommitError::Record(error),

@@ -14,10 +14,6 @@ use crate::driver::{
     GuestRole, RelationLock, ResultLimit, Rows, Session, Statement, Value,
 };
 
-/// How many nonces a visit takes: to come in, to have the guest's checks run, to conclude, and to write what comes after
-/// the last visit.
-const NONCES: usize = 4;
-
 /// The host's session, and the guest's while a transaction is a guest's.
 pub(crate) struct IsolatedSession {
     host: PostgresSession,
@@ -27,17 +23,26 @@ pub(crate) struct IsolatedSession {
     transaction: Transaction,
     /// The table that the transaction is going to write.
     claim: Option<String>,
+    sharing: Sharing,
+}
+
+/// Whether a transaction is for one migration.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sharing {
+    Alone,
+    /// It is for several: it is on the guest's connection from its first statement, and what the host and its SQL files
+    /// do in it goes through the host's function.
+    Shared,
 }
 
 /// Whose a transaction is.
 enum Transaction {
     /// There is none.
     None,
-    /// The host's, which has run these statements in it; it is the guest's as soon as a guest comes, since nothing else
-    /// has been done in it.
-    Host(Vec<String>),
-    /// The host's, with work in it that no guest can see.
-    Files,
+    /// The host's. It is the guest's as soon as one comes, since nothing has been done in it.
+    Host,
+    /// The host's, for a SQL file.
+    File,
     Guest(Box<Visit>),
 }
 
@@ -59,6 +64,7 @@ impl IsolatedSession {
             ground: None,
             transaction: Transaction::None,
             claim: None,
+            sharing: Sharing::Alone,
         }
     }
 
@@ -99,38 +105,37 @@ impl IsolatedSession {
         authority: Authority,
         grant: &Arc<Grant>,
     ) -> Result<(), DriverError> {
-        let ready = match &self.transaction {
+        match &self.transaction {
             Transaction::None => {
                 return Err(refused(
                     "a migration without a transaction",
-                    "its rights would be there for everyone's eyes; let it run in a transaction, or as a SQL file that no policy narrows",
+                    "rights that outlive a transaction would be needed; run it in a transaction, or as a SQL file that no \
+                     policy narrows",
                 ));
             }
-            Transaction::Files => {
+            Transaction::File => {
                 return Err(refused(
-                    "a transaction of isolated and other migrations",
-                    "it would be on two connections; take the migrations one by one (`transaction = \"migration\"`), or \
-                     without `isolation`",
+                    "a second migration in a transaction",
+                    "all of them must be known when it begins",
                 ));
             }
-            Transaction::Host(_) => false,
-            Transaction::Guest(_) => true,
-        };
-        if !ready {
-            self.open_visit().await?;
+            Transaction::Host => self.open_visit().await?,
+            Transaction::Guest(_) => {}
         }
         self.ground().await?;
         let (Some(ground), Transaction::Guest(visit)) = (&self.ground, &mut self.transaction)
         else {
             return Err(DriverError::Closed { source: None });
         };
-        visit.nonces = Nonces::issue(&mut self.host, ground, NONCES).await?;
+        visit.nonces = Nonces::issue(&mut self.host, ground).await?;
+        visit.session.assume(Authority::Host).await?;
+        let claim = self.claim.take();
         let entered = ground
             .enter(
                 &mut visit.session,
                 &mut visit.nonces,
                 grant,
-                self.claim.take().as_deref(),
+                claim.as_deref(),
             )
             .await?;
         require_direct(visit.session.route())?;
@@ -153,6 +158,27 @@ impl IsolatedSession {
         Ok(())
     }
 
+    /// Runs a statement of the host's or of its SQL file's in a transaction that is on the guest's connection.
+    async fn run_as_host(&mut self, sql: &str) -> Result<u64, DriverError> {
+        let (Some(ground), Transaction::Guest(visit)) = (&self.ground, &mut self.transaction)
+        else {
+            return Err(DriverError::Closed { source: None });
+        };
+        if visit.nonces.is_empty() {
+            visit.nonces = Nonces::issue(&mut self.host, ground).await?;
+        }
+        let visit = &mut **visit;
+        visit.session.check(sql)?;
+        let authority = visit.session.authority().clone();
+        visit.session.assume(Authority::Host).await?;
+        let claim = self.claim.take();
+        let done = ground
+            .run(&mut visit.session, &mut visit.nonces, claim.as_deref(), sql)
+            .await;
+        visit.session.assume(authority).await?;
+        done
+    }
+
     /// Ends the guest's part of a transaction.
     async fn conclude(&mut self, records: &[Statement], how: Ending) -> Result<(), CommitError> {
         let closed = || CommitError::Commit(DriverError::Closed { source: None });
@@ -167,8 +193,11 @@ impl IsolatedSession {
                     .conclude(&mut visit.session, &mut visit.nonces, entered, records, how)
                     .await
             }
-            None if records.is_empty() => Ok(()),
             None => {
+                if visit.nonces.is_empty() {
+                    let issued = Nonces::issue(&mut self.host, ground).await;
+                    visit.nonces = issued.map_err(CommitError::Record)?;
+                }
                 ground
                     .record(&mut visit.session, &mut visit.nonces, records)
                     .await
@@ -209,24 +238,29 @@ impl Session for IsolatedSession {
                 _ => Ok(()),
             };
         }
-        match &self.transaction {
-            Transaction::Guest(_) => Err(refused(
-                "a transaction of isolated and other migrations",
-                "it would be on two connections; take the migrations one by one (`transaction = \"migration\"`)",
-            )),
-            Transaction::Host(_) => {
-                self.transaction = Transaction::Files;
+        // A SQL file that nothing narrows.
+        if self.sharing == Sharing::Shared && matches!(self.transaction, Transaction::Host) {
+            self.open_visit().await?;
+        }
+        match &mut self.transaction {
+            Transaction::Guest(visit) => visit.session.assume(authority).await,
+            Transaction::Host => {
+                self.transaction = Transaction::File;
                 self.host.assume(authority).await
             }
-            Transaction::None | Transaction::Files => self.host.assume(authority).await,
+            Transaction::None | Transaction::File => self.host.assume(authority).await,
         }
     }
 
     async fn begin(&mut self) -> Result<(), DriverError> {
         self.host.begin().await?;
-        self.transaction = Transaction::Host(Vec::new());
+        self.transaction = Transaction::Host;
         self.claim = None;
         Ok(())
+    }
+
+    fn will_share(&mut self) {
+        self.sharing = Sharing::Shared;
     }
 
     fn will_write(&mut self, table: &str) {
@@ -241,8 +275,10 @@ impl Session for IsolatedSession {
     ) -> Result<(), CommitError> {
         if !matches!(self.transaction, Transaction::Guest(_)) {
             self.transaction = Transaction::None;
+            self.sharing = Sharing::Alone;
             return self.host.commit(records, durability).await;
         }
+        self.sharing = Sharing::Alone;
         let concluded = self.conclude(records, Ending::Commit).await;
         let Transaction::Guest(mut visit) =
             std::mem::replace(&mut self.transaction, Transaction::None)
@@ -287,6 +323,7 @@ impl Session for IsolatedSession {
     }
 
     async fn rollback(&mut self) -> Result<(), DriverError> {
+        self.sharing = Sharing::Alone;
         match std::mem::replace(&mut self.transaction, Transaction::None) {
             // The connection goes with the transaction: nobody else meets what a migration has left on it.
             Transaction::Guest(mut visit) => visit.session.rollback().await,
@@ -295,10 +332,13 @@ impl Session for IsolatedSession {
     }
 
     async fn run(&mut self, sql: &str) -> Result<u64, DriverError> {
-        if let Transaction::Host(statements) = &mut self.transaction {
-            statements.push(sql.to_owned());
+        if self.sharing == Sharing::Shared && matches!(self.transaction, Transaction::Host) {
+            self.open_visit().await?;
         }
-        self.active().run(sql).await
+        match &self.transaction {
+            Transaction::Guest(visit) if visit.entered.is_none() => self.run_as_host(sql).await,
+            _ => self.active().run(sql).await,
+        }
     }
 
     async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {

@@ -6,8 +6,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 use super::PostgresSession;
 use super::commit::DEFERRABLE;
-use crate::driver::DriverError;
 use crate::driver::postgres::pooler::Route;
+use crate::driver::{Authority, DriverError};
 
 /// Rows of texts.
 pub(in crate::driver::postgres) type Texts = Vec<Vec<Option<String>>>;
@@ -62,6 +62,11 @@ impl PostgresSession {
             })
             .await;
         self.leave(result)
+    }
+
+    /// In whose name statements run.
+    pub(in crate::driver::postgres) fn authority(&self) -> &Authority {
+        &self.authority
     }
 
     /// Where the connection leads to: known once a transaction has begun.
