@@ -3,6 +3,7 @@
 mod escapes;
 mod grants;
 mod roles;
+mod runs;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -54,6 +54,12 @@ impl Folder {
         )
     }
 
+    /// A file, by its path in the project.
+    pub(crate) fn file(mut self, path: &str, content: Vec<u8>) -> Self {
+        self.0.insert(path.into(), content);
+        self
+    }
+
     /// A component migration: the test guest `component`, and more of its manifest.
     pub(crate) fn component(
         self,
