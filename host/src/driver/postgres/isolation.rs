@@ -22,7 +22,11 @@ use crate::driver::{DatabaseError, DriverError, GuestRole};
 use place::Place;
 pub(super) use session::IsolatedSession;
 
-/// What keeps a guest's connection out, and lets the host's look for it.
+/// What a guest's connection begins with, and RESET brings it back to: names are the system's alone, whatever a guest has
+/// made.
+const OWN_NAMES: &str = "-c search_path=pg_catalog,pg_temp";
+
+/// A transaction that is not what it was.
 fn broken(reason: &str) -> DriverError {
     Box::new(DatabaseError {
         sqlstate: Some(SqlState::INVALID_TRANSACTION_STATE.code().to_owned()),
@@ -60,7 +64,9 @@ impl Postgres {
 
     /// A connection of the guest's own.
     async fn guest_link(&self, guest: &GuestRole) -> Result<Link, DriverError> {
-        let connection = self.connection.for_user(guest.name(), guest.password());
+        let connection = self
+            .connection
+            .for_user(guest.name(), guest.password(), OWN_NAMES);
         let link = Link::open(&connection, |config| {
             config.application_name("whimbrel guest");
         })

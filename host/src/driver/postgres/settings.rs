@@ -181,11 +181,15 @@ impl ConnectSettings {
         Ok(settings)
     }
 
-    /// The same way for another user.
-    pub(super) fn for_user(&self, user: &str, password: Option<&str>) -> Self {
+    /// The same way for another user, who is given more parameters of the server (`-c name=value`).
+    pub(super) fn for_user(&self, user: &str, password: Option<&str>, options: &str) -> Self {
         Self {
             user: user.to_owned(),
             password: password.map(|password| Secret(password.to_owned())),
+            options: Some(match &self.options {
+                Some(own) => format!("{own} {options}"),
+                None => options.to_owned(),
+            }),
             ..self.clone()
         }
     }

@@ -102,7 +102,12 @@ on_every_postgres! {
     async fn components_and_files_share_a_transaction(db: Database) {
         let driver = prepare(&db).await;
         db.execute("DROP TABLE whimbrel_ledger; DROP TABLE whimbrel_version").await;
-        let mut engine = engine_over(driver, reference());
+        // The one that cannot share a transaction, as one that can.
+        let apart = "4d08c5e71fa2_index_assignments_by_project.sql";
+        let text = std::fs::read_to_string(root().join("migrations").join(apart)).unwrap();
+        let text = text.replace("-- transaction: false\n", "").replace(" CONCURRENTLY", "");
+        let folder = reference().file(&format!("migrations/{apart}"), text.into_bytes());
+        let mut engine = engine_over(driver, folder);
         engine.transaction = TransactionMode::Run;
         let before = everything(&db).await;
         let head = "heads".parse().unwrap();
@@ -130,6 +135,32 @@ on_every_postgres! {
         assert_eq!(db.value("SELECT count(*) FROM t_b").await, "0");
         assert_eq!(versions(&db).await, ["a"]);
         assert_eq!(leftovers(&db).await, "nothing");
+    }
+
+    async fn a_host_that_is_no_superuser_does_as_well(db: Database) {
+        let host = role(&db).name().replacen("g_", "h_", 1);
+        let name = role(&db).name().to_owned();
+        let url = db.url();
+        let database = url.rsplit('/').next().unwrap().to_owned();
+        db.execute(&format!(
+            "DO $$ BEGIN IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{name}') THEN EXECUTE 'DROP OWNED BY \"{name}\"'; EXECUTE 'DROP ROLE \"{name}\"'; END IF;
+             IF EXISTS (SELECT FROM pg_roles WHERE rolname = '{host}') THEN EXECUTE 'DROP OWNED BY \"{host}\"'; EXECUTE 'DROP ROLE \"{host}\"'; END IF; END $$;
+             CREATE ROLE \"{host}\" LOGIN CREATEROLE; ALTER DATABASE \"{database}\" OWNER TO \"{host}\";
+             ALTER SCHEMA public OWNER TO \"{host}\"; REVOKE CREATE ON SCHEMA public FROM PUBLIC"
+        )).await;
+        let url = url.replace("postgres@", &format!("{host}@"));
+        let settings = Settings {
+            lock_timeout: Duration::from_millis(500),
+            version_table: VersionTable::default().to_string(),
+            run_lock: RunLockKind::Auto,
+            isolation: Isolation::Role(role(&db)),
+        };
+        let driver = whimbrel::driver::open(&url, Utf8Path::new("."), &settings).unwrap();
+        driver.ensure_guest(&role(&db)).await.unwrap();
+        both_ways(&engine_over(driver, reference())).await;
+        assert_eq!(leftovers(&db).await, "nothing");
+        let others = format!("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relowner <> '\"{host}\"'::regrole");
+        assert_eq!(db.value(&others).await, "0");
     }
 
     async fn what_has_no_transaction_is_not_isolated(db: Database) {

@@ -2,16 +2,19 @@
 
 use serde::Deserialize;
 
+use super::place::Place;
 use crate::capability::{Capabilities, Grant, Name, Reach};
+use crate::driver::DriverError;
 use crate::driver::postgres::session::PostgresSession;
-use crate::driver::{DriverError, postgres::isolation::place::Place};
-use tokio_postgres::types::Type;
+use crate::driver::postgres::text_literal;
 
-/// The objects that the patterns `$1` (schemas) and `$2` (names) speak of, without those of the system and Whimbrel's
-/// own; and the schemas, each with whether `$3` has a pattern of it. `$4` and `$5` are the version table.
+/// The objects that the patterns `{schemas}` and `{names}` speak of, without those of the system and Whimbrel's own; and the
+/// schemas, each with whether `{targets}` has a pattern of it. `{space}` and `{versions}` are the version table. To compile the
+/// question would take longer than to answer it.
 const CATALOG: &str = "
+SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off;
 WITH wanted AS (
-    SELECT * FROM unnest($1, $2) AS wanted (space, name)
+    SELECT * FROM unnest({schemas}, {names}) AS wanted (space, name)
 ), spaces AS (
     SELECT n.oid, n.nspname::text AS name, n.nspowner AS owner, n.nspacl::text AS acl FROM pg_namespace n
     WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
@@ -20,9 +23,9 @@ WITH wanted AS (
            format('%I.%I', s.name, c.relname) AS identity, coalesce(i.indrelid, c.oid) AS whole, NULL::text AS acl
     FROM pg_class c JOIN spaces s ON s.oid = c.relnamespace LEFT JOIN pg_index i ON i.indexrelid = c.oid
     WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'i', 'I') AND c.relname NOT LIKE 'whimbrel\\_%'
-      AND NOT (s.name = $4 AND c.relname = $5)
+      AND NOT (s.name = {space} AND c.relname = {versions})
       AND NOT (i.indrelid IS NOT NULL AND EXISTS (SELECT FROM pg_class t WHERE t.oid = i.indrelid
-          AND (t.relname LIKE 'whimbrel\\_%' OR (s.name = $4 AND t.relname = $5))))
+          AND (t.relname LIKE 'whimbrel\\_%' OR (s.name = {space} AND t.relname = {versions}))))
     UNION ALL
     SELECT 'function', p.prokind::text, p.oid, s.name, p.proname::text, p.proowner,
            format('%I.%I(%s)', s.name, p.proname, pg_get_function_identity_arguments(p.oid)), NULL, p.proacl::text
@@ -43,7 +46,7 @@ WITH wanted AS (
 SELECT json_build_object(
     'schemas', (SELECT coalesce(json_agg(json_build_object(
         'oid', s.oid::bigint, 'name', s.name, 'owner', pg_get_userbyid(s.owner), 'acl', to_json(array_remove(ARRAY[s.acl], NULL)),
-        'is_target', EXISTS (SELECT FROM unnest($3) AS target WHERE s.name LIKE target))), '[]') FROM spaces s),
+        'is_target', EXISTS (SELECT FROM unnest({targets}) AS target WHERE s.name LIKE target))), '[]') FROM spaces s),
     'casts', (SELECT coalesce(json_agg(k.oid::bigint ORDER BY k.oid), '[]') FROM pg_cast k WHERE k.oid >= 16384),
     'objects', (SELECT coalesce(json_agg(json_build_object(
         'class', o.class, 'kind', o.kind, 'oid', o.oid::bigint, 'schema', o.schema, 'name', o.name, 'identity', o.identity,
@@ -154,7 +157,7 @@ impl Object {
 }
 
 impl Catalog {
-    /// Looks for what a grant speaks of. The session's search path is that of the system alone.
+    /// Looks for what a grant speaks of. A transaction that has begun has the system's names alone from there on.
     ///
     /// # Errors
     /// A database error.
@@ -183,18 +186,13 @@ impl Catalog {
                 }
             }
         }
-        let rows = session
-            .ask(
-                CATALOG,
-                &[
-                    (&schemas, Type::TEXT_ARRAY),
-                    (&names, Type::TEXT_ARRAY),
-                    (&targets, Type::TEXT_ARRAY),
-                    (&place.schema, Type::TEXT),
-                    (&place.version_table, Type::TEXT),
-                ],
-            )
-            .await?;
+        let sql = CATALOG
+            .replace("{space}", &text_literal(&place.schema))
+            .replace("{versions}", &text_literal(&place.version_table))
+            .replace("{targets}", &texts(&targets))
+            .replace("{schemas}", &texts(&schemas))
+            .replace("{names}", &texts(&names));
+        let rows = session.simple(&sql).await?;
         super::parse(rows)
     }
 }
@@ -223,4 +221,9 @@ fn like(name: &str) -> String {
     name.replace('\\', "\\\\")
         .replace('%', "\\%")
         .replace('_', "\\_")
+}
+
+fn texts(texts: &[String]) -> String {
+    let literals: Vec<String> = texts.iter().map(|text| text_literal(text)).collect();
+    format!("ARRAY[{}]::text[]", literals.join(", "))
 }

@@ -20,12 +20,14 @@ use crate::sql::leading_keywords;
 /// How many nonces are issued at once. A visit takes three: to come in, to let the guest's own checks run, and to conclude.
 const NONCES: usize = 16;
 
-/// Names are the system's alone, whatever the guest has made.
-const OWN_NAMES: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
+/// The constraints whose check can be put off, and is not unless a transaction says so.
+const IMMEDIATE: &str = "SELECT string_agg(format('%I.%I', n.nspname, c.conname), ', ') \
+    FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.condeferrable AND NOT c.condeferred";
 
-/// What the guest has set goes, and its temporary objects, listeners and locks with it.
+/// What the guest has set goes, and its temporary objects, listeners and locks with it. To compile the questions that follow
+/// takes longer than to answer them.
 const CLEAN: &str = "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ALL; UNLISTEN *; DISCARD TEMP; \
-    SELECT pg_catalog.pg_advisory_unlock_all()";
+    SELECT pg_catalog.pg_advisory_unlock_all(); SET LOCAL jit = off";
 
 /// What the host knows, and a guest's transaction is made of.
 pub(super) struct Ground {
@@ -63,28 +65,26 @@ impl Nonces {
                 format!("(pg_catalog.decode('{digits}', 'hex'))")
             })
             .collect();
+        // A nonce is of no use after the run that made it; those of runs that were killed go after a week.
         let problems = host
-            .simple(&role::problems(&ground.role, &ground.place))
-            .await?;
+            .simple(&format!(
+                "SET LOCAL synchronous_commit = off; SET LOCAL jit = off; \
+                 DELETE FROM {table} WHERE made_at < pg_catalog.clock_timestamp() - '7 days'::pg_catalog.interval; \
+                 INSERT INTO {table} (digest) VALUES {digests}; {problems}",
+                table = ground.place.nonces(),
+                digests = digests.join(", "),
+                problems = role::problems(&ground.role, &ground.place),
+            ))
+            .await;
+        let problems: Vec<String> = match problems {
+            Ok(rows) => rows.into_iter().flatten().flatten().collect(),
+            Err(error) if error.is_undefined_table() => role::missing(&ground.role),
+            Err(error) => return Err(error),
+        };
         if !problems.is_empty() {
-            let problems: Vec<String> = problems.into_iter().flatten().flatten().collect();
             return Err(role::unfit(&ground.role, &problems));
         }
-        // A nonce is of no use after the run that made it; those of runs that were killed go after a week.
-        host.simple(&format!(
-            "SET LOCAL synchronous_commit = off; \
-             DELETE FROM {table} WHERE made_at < pg_catalog.clock_timestamp() - '7 days'::pg_catalog.interval; \
-             INSERT INTO {table} (digest) VALUES {digests}",
-            table = ground.place.nonces(),
-            digests = digests.join(", "),
-        ))
-        .await?;
         Ok(Self(nonces))
-    }
-
-    /// None yet.
-    pub(super) fn none() -> Self {
-        Self(Vec::new())
     }
 
     /// Whether none is left.
@@ -180,6 +180,18 @@ impl Ground {
         self.current.schema.as_deref().unwrap_or("public")
     }
 
+    /// Looks for what a grant speaks of, as a session sees it.
+    ///
+    /// # Errors
+    /// A database error.
+    pub(super) async fn look(
+        &self,
+        session: &mut PostgresSession,
+        grant: &Grant,
+    ) -> Result<Catalog, DriverError> {
+        Catalog::read(session, grant, &self.place, self.schema()).await
+    }
+
     /// Gives the guest what its grant names. `claim` is the table that the transaction is going to write, where it is one.
     ///
     /// # Errors
@@ -189,10 +201,9 @@ impl Ground {
         guest: &mut PostgresSession,
         nonces: &mut Nonces,
         grant: &Arc<Grant>,
+        catalog: Catalog,
         claim: Option<&str>,
     ) -> Result<Entered, DriverError> {
-        guest.batch(OWN_NAMES).await?;
-        let catalog = Catalog::read(guest, grant, &self.place, self.schema()).await?;
         let role = self.quoted_role();
         let given = rights(
             grant,
@@ -216,8 +227,12 @@ impl Ground {
         self.as_host(guest, nonces, &commands).await?;
         // Nobody changes them any more.
         let belongings = Belongings::of(guest, &tables).await?;
+        // Policies would leave rows out without a word; so a statement that they would change fails.
         guest
-            .batch(&format!("SET LOCAL search_path = {}", self.path()))
+            .batch(&format!(
+                "RESET jit; SET LOCAL search_path = {}; SET LOCAL row_security = off",
+                self.path()
+            ))
             .await?;
         Ok(Entered {
             grant: Arc::clone(grant),
@@ -251,19 +266,18 @@ impl Ground {
             self.place.pending()
         );
         let wrong = CommitError::Commit;
-        guest
-            .batch("RESET SESSION AUTHORIZATION; RESET ALL")
-            .await
-            .map_err(wrong)?;
         self.as_host(guest, nonces, &[lift]).await.map_err(wrong)?;
-        // Triggers that were put off run here, as the guest that caused them.
-        let constraints = match how {
-            Ending::Commit => "SET CONSTRAINTS ALL IMMEDIATE".to_owned(),
-            Ending::GoOn => guest.constraints_to_check().await.map_err(wrong)?,
+        // Triggers that were put off run here, as the guest that caused them: all of them, also those that others put off
+        // meanwhile. The host's own come later.
+        let checks = match how {
+            Ending::Commit => "SET CONSTRAINTS ALL IMMEDIATE",
+            Ending::GoOn => "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED",
         };
-        guest.batch(&constraints).await.map_err(wrong)?;
         guest
-            .batch(&format!("{CLEAN}; {OWN_NAMES}"))
+            .batch(&format!(
+                "SET LOCAL search_path = {}; {checks}; {CLEAN}",
+                self.path()
+            ))
             .await
             .map_err(wrong)?;
         let findings = Findings::read(guest, &self.role, &self.current.user)
@@ -287,7 +301,20 @@ impl Ground {
                 true => CommitError::Conflict,
                 false => CommitError::Record(error),
             })?;
-        guest.batch(&guest.settings_again()).await.map_err(wrong)
+        match how {
+            Ending::Commit => Ok(()),
+            Ending::GoOn => self.go_on(guest).await.map_err(wrong),
+        }
+    }
+
+    /// Has a transaction go on as it began.
+    async fn go_on(&self, guest: &mut PostgresSession) -> Result<(), DriverError> {
+        let immediate = guest.ask(IMMEDIATE, &[]).await?;
+        let mut commands = guest.settings_again();
+        if let Some(names) = immediate.into_iter().flatten().flatten().next() {
+            commands.push_str(&format!("; SET CONSTRAINTS {names} IMMEDIATE"));
+        }
+        guest.batch(&commands).await
     }
 
     /// Writes records in a transaction in which nobody is a guest any more.

@@ -105,6 +105,13 @@ pub(super) fn problems(role: &str, place: &Place) -> String {
         .replace("{body}", &text_literal(&place.body()))
 }
 
+/// What there is to say where nothing has been set up.
+pub(super) fn missing(role: &str) -> Vec<String> {
+    vec![format!(
+        "this database has not been set up for it; do that with `whimbrel ensure-version --guest-role {role}`"
+    )]
+}
+
 /// Says that a role cannot be used.
 pub(super) fn unfit(role: &str, problems: &[String]) -> DriverError {
     DriverError::Settings {

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 
+use super::catalog::Catalog;
 use super::guest::{Ending, Entered, Ground, Nonces};
 use super::{current, find, no_schema, require_direct};
 use crate::capability::{Grant, Layer};
@@ -119,22 +121,26 @@ impl IsolatedSession {
                     "all of them must be known when it begins",
                 ));
             }
-            Transaction::Host => self.open_visit().await?,
-            Transaction::Guest(_) => {}
+            Transaction::Host | Transaction::Guest(_) => {}
         }
-        self.ground().await?;
+        let catalog = self.open_visit(Some(grant)).await?;
         let (Some(ground), Transaction::Guest(visit)) = (&self.ground, &mut self.transaction)
         else {
-            return Err(DriverError::Closed { source: None });
+            return Err(closed());
         };
-        visit.nonces = Nonces::issue(&mut self.host, ground).await?;
         visit.session.assume(Authority::Host).await?;
+        let catalog = match catalog {
+            Some(catalog) => catalog,
+            // What earlier migrations have made in this transaction is seen in it alone.
+            None => ground.look(&mut visit.session, grant).await?,
+        };
         let claim = self.claim.take();
         let entered = ground
             .enter(
                 &mut visit.session,
                 &mut visit.nonces,
                 grant,
+                catalog,
                 claim.as_deref(),
             )
             .await?;
@@ -143,26 +149,48 @@ impl IsolatedSession {
         visit.session.assume(authority).await
     }
 
-    /// Turns the host's transaction, which has done nothing yet, into one on a connection of the guest's own.
-    async fn open_visit(&mut self) -> Result<(), DriverError> {
-        self.host.rollback().await?;
-        self.ground().await?;
-        let link = self.driver.guest_link(&self.role).await?;
-        let mut session = self.driver.session(link);
+    /// Turns the host's transaction, which has done nothing yet, into one on a connection of the guest's own, unless it is
+    /// one; with nonces for a visit. Returns what a grant speaks of, where the host sees what the transaction will see.
+    async fn open_visit(
+        &mut self,
+        grant: Option<&Arc<Grant>>,
+    ) -> Result<Option<Catalog>, DriverError> {
+        if matches!(self.transaction, Transaction::Host) {
+            self.host.rollback().await?;
+            self.ground().await?;
+        }
+        let ground = self.ground.as_ref().ok_or_else(closed)?;
+        if let Transaction::Guest(visit) = &mut self.transaction {
+            visit.nonces = Nonces::issue(&mut self.host, ground).await?;
+            return Ok(None);
+        }
+        let host = &mut self.host;
+        let ready = async {
+            let nonces = Nonces::issue(host, ground).await?;
+            let catalog = match grant {
+                Some(grant) => Some(ground.look(host, grant).await?),
+                None => None,
+            };
+            Ok::<_, DriverError>((nonces, catalog))
+        };
+        let (ready, link) = join(ready, self.driver.guest_link(&self.role)).await;
+        // What is wrong with the role says more than that it cannot log in.
+        let (nonces, catalog) = ready?;
+        let mut session = self.driver.session(link?);
         session.begin().await?;
         self.transaction = Transaction::Guest(Box::new(Visit {
             session,
-            nonces: Nonces::none(),
+            nonces,
             entered: None,
         }));
-        Ok(())
+        Ok(catalog)
     }
 
     /// Runs a statement of the host's or of its SQL file's in a transaction that is on the guest's connection.
     async fn run_as_host(&mut self, sql: &str) -> Result<u64, DriverError> {
         let (Some(ground), Transaction::Guest(visit)) = (&self.ground, &mut self.transaction)
         else {
-            return Err(DriverError::Closed { source: None });
+            return Err(closed());
         };
         if visit.nonces.is_empty() {
             visit.nonces = Nonces::issue(&mut self.host, ground).await?;
@@ -181,7 +209,7 @@ impl IsolatedSession {
 
     /// Ends the guest's part of a transaction.
     async fn conclude(&mut self, records: &[Statement], how: Ending) -> Result<(), CommitError> {
-        let closed = || CommitError::Commit(DriverError::Closed { source: None });
+        let closed = || CommitError::Commit(closed());
         let Transaction::Guest(visit) = &mut self.transaction else {
             return Err(closed());
         };
@@ -204,6 +232,10 @@ impl IsolatedSession {
             }
         }
     }
+}
+
+fn closed() -> DriverError {
+    DriverError::Closed { source: None }
 }
 
 fn refused(operation: &str, reason: &str) -> DriverError {
@@ -240,7 +272,7 @@ impl Session for IsolatedSession {
         }
         // A SQL file that nothing narrows.
         if self.sharing == Sharing::Shared && matches!(self.transaction, Transaction::Host) {
-            self.open_visit().await?;
+            self.open_visit(None).await?;
         }
         match &mut self.transaction {
             Transaction::Guest(visit) => visit.session.assume(authority).await,
@@ -283,7 +315,7 @@ impl Session for IsolatedSession {
         let Transaction::Guest(mut visit) =
             std::mem::replace(&mut self.transaction, Transaction::None)
         else {
-            return Err(CommitError::Commit(DriverError::Closed { source: None }));
+            return Err(CommitError::Commit(closed()));
         };
         match concluded {
             Ok(()) => visit.session.commit(&[], durability).await,
@@ -333,7 +365,7 @@ impl Session for IsolatedSession {
 
     async fn run(&mut self, sql: &str) -> Result<u64, DriverError> {
         if self.sharing == Sharing::Shared && matches!(self.transaction, Transaction::Host) {
-            self.open_visit().await?;
+            self.open_visit(None).await?;
         }
         match &self.transaction {
             Transaction::Guest(visit) if visit.entered.is_none() => self.run_as_host(sql).await,
