@@ -8,6 +8,7 @@ const SETTING: &str = "
     CREATE TABLE users (id serial PRIMARY KEY, name text, secret text);
     INSERT INTO users (name, secret) VALUES ('a', 'x');
     CREATE TABLE orders (id int PRIMARY KEY, user_id int REFERENCES users, note text);
+    CREATE TABLE private (n int); ALTER TABLE private ENABLE ROW LEVEL SECURITY; INSERT INTO private VALUES (1);
     CREATE VIEW order_notes AS SELECT note FROM orders;
     CREATE FUNCTION slug(text) RETURNS text LANGUAGE sql AS 'SELECT $1';
     REVOKE EXECUTE ON FUNCTION slug FROM PUBLIC;
@@ -59,6 +60,7 @@ async fn attack(
 
 /// What a statement of its own is refused.
 const REFUSED: &[(&str, &[&str])] = &[
+    ("select private", &["SELECT * FROM private"]),
     ("select users(id)", &["SELECT secret FROM users"]),
     ("select users(id)", &["SELECT * FROM users"]),
     ("select users", &["SELECT * FROM orders"]),
@@ -170,6 +172,14 @@ const REFUSED: &[(&str, &[&str])] = &[
 
 /// What is let through, and refused when the migration is concluded.
 const TAKEN_BACK: &[(&str, &[&str])] = &[
+    (
+        "code view order_notes",
+        &["CREATE OR REPLACE VIEW order_notes AS SELECT secret AS note FROM users"],
+    ),
+    (
+        "alter table orders",
+        &["ALTER TABLE orders RENAME TO whimbrel_lock"],
+    ),
     ("select users", &["ROLLBACK", "SELECT 1"]),
     ("select users", &["ROLLBACK AND CHAIN", "SELECT 1"]),
     ("select users", &["ROLLBACK", "BEGIN", "SELECT 1"]),
@@ -322,6 +332,7 @@ const TAKEN_BACK: &[(&str, &[&str])] = &[
 
 /// What changes nothing: the migration is done, and its record is where it belongs.
 const HARMLESS: &[(&str, &[&str])] = &[
+    ("code view order_notes; alter table orders", &["SELECT 1"]),
     (
         "select users",
         &[

@@ -39,6 +39,7 @@ SELECT coalesce(json_agg(json_build_object(
         FROM pg_trigger t WHERE t.tgrelid = c.oid AND NOT t.tgisinternal ORDER BY 1),
     'rules', ARRAY(SELECT concat_ws(' ', r.rulename, r.ev_type, r.ev_enabled, md5(r.ev_action::text), md5(r.ev_qual::text))
         FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename <> '_RETURN' ORDER BY 1),
+    'body', (SELECT md5(r.ev_action::text) FROM pg_rewrite r WHERE r.ev_class = c.oid AND r.rulename = '_RETURN'),
     'policies', ARRAY(SELECT concat_ws(' ', p.polname, p.polcmd, p.polpermissive, p.polroles::text, md5(p.polqual::text),
             md5(p.polwithcheck::text))
         FROM pg_policy p WHERE p.polrelid = c.oid
@@ -112,6 +113,8 @@ pub(super) struct Belongings {
     schema: String,
     name: String,
     kind: String,
+    /// What a view says.
+    body: Option<String>,
     triggers: BTreeSet<String>,
     rules: BTreeSet<String>,
     policies: BTreeSet<String>,
@@ -187,6 +190,17 @@ pub(super) struct Before {
 }
 
 impl Before {
+    /// Whether a view says what it said before.
+    fn has_as(&self, oid: u32, after: &[Belongings]) -> bool {
+        let body = |all: &[Belongings]| {
+            all.iter()
+                .find(|one| one.oid == oid)
+                .map(|one| one.body.clone())
+        };
+        let was = body(&self.belongings);
+        was.is_some() && was == body(after)
+    }
+
     /// Holds that what is gone had been handed over itself. Each text begins with the number of its relation.
     fn spares<'a>(&self, gone: impl Iterator<Item = &'a String>) -> Result<(), DriverError> {
         for one in gone {
@@ -244,6 +258,16 @@ impl Findings {
             return Err(denied("ALTER ROLE", "the role is the host's"));
         }
         for made in &self.made {
+            let is_as_it_was = before.has_as(made.oid, after);
+            if !is_as_it_was && let Some(table) = made.unreadable.first() {
+                return Err(denied(
+                    "a view",
+                    &format!(
+                        "{} reads {table}, which the migration may not",
+                        made.description
+                    ),
+                ));
+            }
             if before.handed_over.contains(&made.oid) {
                 continue;
             }
@@ -260,15 +284,6 @@ impl Findings {
                 ));
             }
             check(action, made.as_name())?;
-            if let Some(table) = made.unreadable.first() {
-                return Err(denied(
-                    "a view",
-                    &format!(
-                        "{} reads {table}, which the migration may not",
-                        made.description
-                    ),
-                ));
-            }
             if made.has_given {
                 check(Action::Grant, made.as_name())?;
             }
@@ -302,6 +317,12 @@ impl Findings {
         for now in after {
             let was = before.belongings.iter().find(|was| was.oid == now.oid);
             let name = || Name::new(&*now.schema, &*now.name);
+            if now.name.starts_with("whimbrel_") {
+                return Err(denied(
+                    "ALTER TABLE … RENAME",
+                    &format!("{} is a name of Whimbrel's own", now.name),
+                ));
+            }
             let may = |code: Code| check(Action::Code(code), name());
             if now.triggers != *was.map_or(&none, |was| &was.triggers) {
                 may(Code::Trigger)?;
