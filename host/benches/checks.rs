@@ -100,6 +100,7 @@ async fn run(
         lock_timeout: Duration::from_secs(3),
         version_table: table.to_string(),
         run_lock: RunLockKind::Auto,
+        isolation: whimbrel::driver::Isolation::None,
     };
     let driver = driver::open(url, folder, &settings)?;
     let mut session = driver.connect().await?;

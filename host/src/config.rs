@@ -22,9 +22,9 @@ pub(crate) use root::leads_outside;
 pub use root::{CONFIG_FILE, Root};
 pub use version_table::{InvalidTable, VersionTable};
 
-use crate::driver::{RunLockKind, Settings};
+use crate::driver::{GuestRole, Isolation, RunLockKind, Settings};
 use crate::revision::TransactionMode;
-use file::ConfigFile;
+use file::{ConfigFile, IsolationKind};
 
 /// How long a statement waits for a lock of the database where nobody says otherwise.
 pub const DEFAULT_LOCK_TIMEOUT: Duration = Duration::from_secs(3);
@@ -92,6 +92,15 @@ impl Config {
                 message: format!("file_template: {error}"),
             }
         })?;
+        if file.isolation == IsolationKind::Role && file.guest_role.is_none() {
+            return Err(ConfigError::Invalid {
+                path: root.file().to_owned(),
+                line: None,
+                message:
+                    "isolation = \"role\" needs `guest_role`, the role that migrations log in as"
+                        .to_owned(),
+            });
+        }
         Ok(Self {
             migrations: Folders {
                 paths: file.migrations.clone(),
@@ -149,13 +158,39 @@ impl Config {
         Ok(Database::new(url, self.root.path().to_owned()))
     }
 
+    /// The password of the role that isolated migrations log in as, where the file has one.
+    ///
+    /// # Errors
+    /// When it reads a variable that is not set.
+    pub fn guest_password(&self) -> Result<Option<String>, ConfigError> {
+        let Some(template) = &self.file.guest_password else {
+            return Ok(None);
+        };
+        let password = database::expand(template, self.environment);
+        password.map(Some).map_err(|problem| ConfigError::Template {
+            path: self.root.file().to_owned(),
+            setting: "guest_password".to_owned(),
+            problem,
+        })
+    }
+
     /// What a driver is told.
-    pub fn driver_settings(&self) -> Settings {
-        Settings {
+    ///
+    /// # Errors
+    /// As [`Config::guest_password`], where migrations are to be isolated.
+    pub fn driver_settings(&self) -> Result<Settings, ConfigError> {
+        let isolation = match (&self.file.isolation, &self.file.guest_role) {
+            (IsolationKind::Role, Some(role)) => {
+                Isolation::Role(GuestRole::new(role, self.guest_password()?))
+            }
+            _ => Isolation::None,
+        };
+        Ok(Settings {
             lock_timeout: self.lock_timeout,
             version_table: self.version_table.to_string(),
             run_lock: self.run_lock,
-        }
+            isolation,
+        })
     }
 
     /// The path of the configuration file, for messages.

@@ -6,6 +6,7 @@
 pub mod backup;
 mod cells;
 mod error;
+mod isolation;
 mod locks;
 #[cfg(feature = "postgres")]
 pub mod postgres;
@@ -32,6 +33,7 @@ use backup::{BackupError, Restoration};
 pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
 pub use error::{CommitError, DatabaseError, DriverError};
+pub use isolation::{GuestRole, Isolation};
 pub use locks::RelationLock;
 pub use scratch::Scratch;
 pub use touched::Touched;
@@ -165,6 +167,21 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// [`DriverError::Connect`] or a database error.
     async fn open_lock(&self, version_table: &str) -> Result<Box<dyn RunLock>, DriverError>;
 
+    /// Makes the role that isolated migrations log in as where it is missing, and all that isolation needs; returns what
+    /// an operator should know of what everyone may do in this database, and so every migration. Nothing is changed after
+    /// an error.
+    ///
+    /// # Errors
+    /// [`DriverError::Settings`] when the database has no roles, or the role is more than it may be; a database error.
+    async fn ensure_guest(&self, _guest: &GuestRole) -> Result<Vec<String>, DriverError> {
+        Err(DriverError::Settings {
+            message: format!(
+                "{} has no roles: isolation = \"role\" is for PostgreSQL",
+                self.dialect()
+            ),
+        })
+    }
+
     /// Copies everything that the database holds into `to`, an empty file of the caller's, as it is at one moment.
     /// Whoever drops the future ends the work; the file is of no use then, as after an error.
     ///
@@ -210,6 +227,10 @@ pub trait Session: Send {
     /// Says that the transaction is going to write into a table, so that whoever locks the table against writers waits
     /// for it from its beginning. Its name is host-made. May be sent with the first statement, as [`Session::begin`].
     fn will_write(&mut self, _table: &str) {}
+
+    /// Says that the next transaction is going to hold several migrations, between which only [`Session::record`] is
+    /// called.
+    fn will_share(&mut self) {}
 
     /// Makes host-made changes, each of which must touch exactly one row and no row of another one, and commits; in as
     /// few round trips as the database allows. When it returns `Ok` the transaction is in effect, and as durable as was
@@ -436,6 +457,8 @@ pub struct Settings {
     pub version_table: String,
     /// How runs on PostgreSQL keep each other out.
     pub run_lock: RunLockKind,
+    /// Whether migrations get rights of their own in the database.
+    pub isolation: Isolation,
 }
 
 /// What holds the run lock of a PostgreSQL database. Runs of both kinds keep each other out.
@@ -463,6 +486,10 @@ pub fn open(
     match scheme {
         #[cfg(feature = "postgres")]
         "postgres" | "postgresql" => Ok(Arc::new(postgres::Postgres::new(url, settings)?)),
+        #[cfg(feature = "sqlite")]
+        "sqlite" if settings.isolation != Isolation::None => Err(DriverError::Settings {
+            message: "isolation = \"role\" is for PostgreSQL: SQLite has no roles; set isolation = \"none\"".to_owned(),
+        }),
         #[cfg(feature = "sqlite")]
         "sqlite" => Ok(Arc::new(sqlite::Sqlite::new(url, base, settings)?)),
         _ => Err(DriverError::Settings {

@@ -8,7 +8,7 @@ pub use include_dir;
 use include_dir::Dir;
 
 use crate::config::{DEFAULT_LOCK_TIMEOUT, VersionTable};
-use crate::driver::{self, DriverError, RunLockKind, Settings};
+use crate::driver::{self, DriverError, Isolation, RunLockKind, Settings};
 use crate::engine::Engine;
 use crate::project::{Project, ProjectError, RunOptions};
 
@@ -68,6 +68,7 @@ impl Embedded {
             lock_timeout: self.lock_timeout,
             version_table: self.version_table.to_string(),
             run_lock: RunLockKind::Auto,
+            isolation: Isolation::None,
         };
         let driver = driver::open(url, Utf8Path::new("."), &settings)?;
         Ok(self.project.engine(driver, &self.version_table, options))

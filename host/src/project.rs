@@ -212,6 +212,6 @@ impl Project {
 /// When no database is set, or its address makes no sense.
 pub fn open_driver(config: &Config) -> Result<Arc<dyn Driver>, ProjectError> {
     let database = config.database()?;
-    let settings: Settings = config.driver_settings();
+    let settings: Settings = config.driver_settings()?;
     Ok(driver::open(database.url(), database.base(), &settings)?)
 }

@@ -55,7 +55,7 @@ pub(crate) fn run(
         let engine = &connected.engine;
         let learned = match scratch {
             Some(url) => {
-                let there = driver::open(url, context.directory(), &config.driver_settings())?;
+                let there = driver::open(url, context.directory(), &config.driver_settings()?)?;
                 engine.learn(target, there).await?
             }
             None => {

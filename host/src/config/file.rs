@@ -35,8 +35,20 @@ pub(super) struct ConfigFile {
     pub(super) lock_timeout: Duration,
     #[serde(default, deserialize_with = "run_lock")]
     pub(super) run_lock: RunLockKind,
+    #[serde(default, deserialize_with = "isolation")]
+    pub(super) isolation: IsolationKind,
+    pub(super) guest_role: Option<String>,
+    pub(super) guest_password: Option<String>,
     #[serde(default)]
     databases: BTreeMap<String, NamedDatabase>,
+}
+
+/// `isolation`, before it is known which role it means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum IsolationKind {
+    #[default]
+    None,
+    Role,
 }
 
 /// One `[databases.NAME]`.
@@ -138,6 +150,17 @@ fn run_lock<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunLockKind, D
         "lease" => Ok(RunLockKind::Lease),
         other => Err(de::Error::custom(format!(
             "run_lock = \"{other}\" is not known; use \"auto\", \"session\" or \"lease\""
+        ))),
+    }
+}
+
+fn isolation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IsolationKind, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    match text.as_str() {
+        "none" => Ok(IsolationKind::None),
+        "role" => Ok(IsolationKind::Role),
+        other => Err(de::Error::custom(format!(
+            "isolation = \"{other}\" is not known; use \"none\", or \"role\" with `guest_role`"
         ))),
     }
 }

@@ -77,6 +77,14 @@ fn mistakes_name_line_and_what_was_meant() {
             ":2: unknown key `ulr`; did you mean `url`?",
         ),
         (
+            "isolation = 'container'",
+            ":1: isolation = \"container\" is not known; use \"none\", or \"role\" with `guest_role`",
+        ),
+        (
+            "isolation = 'role'",
+            ": isolation = \"role\" needs `guest_role`, the role that migrations log in as",
+        ),
+        (
             "transaction = 'none'",
             ":1: transaction = \"none\" is not known; use \"migration\" (one for each migration) or \"run\" (one for all \
              that a command runs)",
@@ -205,4 +213,21 @@ fn a_project_that_is_not_there_is_an_error() {
     let missing = Root::find(start, Some(Utf8Path::new("other.toml"))).unwrap();
     let error = Config::load(Arc::new(missing), Flags::default(), nothing_set).unwrap_err();
     assert!(matches!(error, ConfigError::Read { .. }), "{error}");
+}
+
+#[test]
+fn the_guests_password_comes_from_the_environment_when_it_is_needed() {
+    let file = "isolation = 'role'\nguest_role = 'visitor'\nguest_password = '${PASSWORD}'";
+    let config = load(file, Flags::default(), nothing_set).unwrap();
+    let error = config.driver_settings().unwrap_err().to_string();
+    assert!(
+        error.contains("`guest_password`") && error.contains("${PASSWORD}"),
+        "{error}"
+    );
+    let config = load(file, Flags::default(), |_| Some("s3cret".to_owned())).unwrap();
+    let Isolation::Role(role) = config.driver_settings().unwrap().isolation else {
+        unreachable!("the file says so");
+    };
+    assert_eq!((role.name(), role.password()), ("visitor", Some("s3cret")));
+    assert!(!format!("{role:?}").contains("s3cret"));
 }

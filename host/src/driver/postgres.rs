@@ -2,6 +2,7 @@
 
 mod backup;
 mod error;
+mod isolation;
 mod lease;
 mod link;
 mod lock;
@@ -20,9 +21,11 @@ use camino::Utf8Path;
 
 use super::backup::{BackupError, Restoration};
 use super::{
-    Dialect, Driver, DriverError, RunLock, RunLockKind, Scratch, Session, Settings, Value,
+    Authority, Dialect, Driver, DriverError, GuestRole, Isolation, RunLock, RunLockKind, Scratch,
+    Session, Settings, Value,
 };
 use crate::sql::guard::Protected;
+use isolation::IsolatedSession;
 use link::Link;
 use lock::PostgresLock;
 use session::PostgresSession;
@@ -36,6 +39,8 @@ pub struct Postgres {
     lock_timeout: Option<Duration>,
     run_lock: RunLockKind,
     protected: Protected,
+    version_table: String,
+    isolation: Isolation,
 }
 
 impl Postgres {
@@ -52,6 +57,8 @@ impl Postgres {
             lock_timeout,
             run_lock: settings.run_lock,
             protected: Protected::new(&settings.version_table),
+            version_table: settings.version_table.clone(),
+            isolation: settings.isolation.clone(),
         })
     }
 
@@ -77,7 +84,32 @@ impl Driver for Postgres {
 
     async fn connect(&self) -> Result<Box<dyn Session>, DriverError> {
         let link = Link::open(&self.connection, |_| {}).await?;
-        Ok(Box::new(self.session(link)))
+        let session = self.session(link);
+        Ok(match &self.isolation {
+            Isolation::None => Box::new(session),
+            Isolation::Role(guest) => {
+                Box::new(IsolatedSession::new(session, self.clone(), guest.clone()))
+            }
+        })
+    }
+
+    async fn ensure_guest(&self, guest: &GuestRole) -> Result<Vec<String>, DriverError> {
+        let link = Link::open(&self.connection, |_| {}).await?;
+        let mut session = self.session(link);
+        session.assume(Authority::Host).await?;
+        session.begin().await?;
+        let notes = self.set_up_guest(&mut session, guest).await;
+        match notes {
+            Ok(notes) => {
+                session.commit(&[], super::Durability::Now).await?;
+                Ok(notes)
+            }
+            Err(error) => {
+                // The first error is the one to report; the transaction ends with the session at the latest.
+                let _ = session.rollback().await;
+                Err(error)
+            }
+        }
     }
 
     async fn open_lock(&self, version_table: &str) -> Result<Box<dyn RunLock>, DriverError> {
@@ -105,6 +137,16 @@ impl Driver for Postgres {
     async fn scratch(&self) -> Result<Box<dyn Scratch>, DriverError> {
         self.make_scratch().await
     }
+}
+
+/// A name in quotes.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A text as a literal, whatever `standard_conforming_strings` says.
+fn text_literal(text: &str) -> String {
+    format!("E'{}'", text.replace('\\', "\\\\").replace('\'', "''"))
 }
 
 /// A value as a literal. In quotes it has no type of its own, as a parameter has none: its place says what it is.

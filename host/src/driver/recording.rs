@@ -5,6 +5,8 @@
 
 mod text;
 
+pub(in crate::driver) use text::filled;
+
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;

@@ -88,6 +88,10 @@ impl Session for Rehearsal {
         self.session.will_write(table);
     }
 
+    fn will_share(&mut self) {
+        self.session.will_share();
+    }
+
     async fn commit(
         &mut self,
         records: &[Statement],

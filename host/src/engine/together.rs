@@ -137,6 +137,7 @@ impl Engine {
         let Some((first, last)) = whole.plan.steps.first().zip(whole.plan.steps.last()) else {
             return (session, Ok(()));
         };
+        session.will_share();
         let begun = match whole.end {
             End::Commit => self.history.begin(&mut *session).await,
             End::RollBack => self.history.begin_with_tables(&mut *session).await,

@@ -235,6 +235,7 @@ impl Fixture {
             lock_timeout: Duration::from_millis(200),
             version_table: "alembic_version".to_owned(),
             run_lock: RunLockKind::Auto,
+            isolation: whimbrel::driver::Isolation::None,
         };
         let path = Utf8Path::from_path(folder.path()).unwrap();
         let driver = driver::open("sqlite:app.db", path, &settings).unwrap();

@@ -12,7 +12,7 @@ use camino::{Utf8Path, Utf8PathBuf};
 use tempfile::TempDir;
 use tokio::sync::Notify;
 use whimbrel::driver::backup::BackupError;
-use whimbrel::driver::{Driver, RunLockKind, Settings};
+use whimbrel::driver::{Driver, Isolation, RunLockKind, Settings};
 use whimbrel::engine::{Cause, Engine, RunFailure};
 use whimbrel::event::{Event, Observer};
 use whimbrel::migration::Cancel;
@@ -522,6 +522,7 @@ fn cancelling_ends_pg_dump_and_leaves_no_file() {
             lock_timeout: Duration::from_secs(600),
             version_table: "whimbrel_version".to_owned(),
             run_lock: RunLockKind::default(),
+            isolation: Isolation::None,
         };
         let driver: Arc<dyn Driver> =
             whimbrel::driver::open(&db.url(), Utf8Path::new("."), &patient).unwrap();

@@ -50,6 +50,19 @@ fn bad_sql_on_postgresql() {
 }
 
 #[test]
+fn isolation_on_postgresql() {
+    whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
+        db.execute("CREATE TABLE users (id int, name text, password text)")
+            .await;
+        tokio::task::block_in_place(|| {
+            let project = Project::empty().on(&db);
+            fs::copy(guest("adversary"), project.path().join("adversary.wasm")).unwrap();
+            transcript_in("isolation_on_postgresql", &project);
+        });
+    });
+}
+
+#[test]
 fn backup_on_postgresql() {
     whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
         tokio::task::block_in_place(|| {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 use whimbrel::capability::{Grant, Limits};
-use whimbrel::driver::{self, RunLockKind, Session, Settings, Value};
+use whimbrel::driver::{self, Isolation, RunLockKind, Session, Settings, Value};
 use whimbrel::migration::{Call, Cancel, Level, Listener, Migration, MigrationError, Work};
 use whimbrel::revision::{Direction, RevisionId};
 use whimbrel::wasm::{ComponentMigration, Runtime, Wasi};
@@ -41,6 +41,7 @@ async fn session(folder: &camino::Utf8Path) -> Box<dyn Session> {
         lock_timeout: Duration::from_secs(1),
         version_table: "whimbrel_version".to_owned(),
         run_lock: RunLockKind::Auto,
+        isolation: Isolation::None,
     };
     let driver = driver::open("sqlite:test.db", folder, &settings).unwrap();
     let mut session = driver.connect().await.unwrap();

@@ -21,6 +21,7 @@ mod faults;
 mod forecasts;
 mod grants;
 mod guests;
+mod isolation;
 mod journal;
 mod legitimate;
 mod lock_timeouts;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use whimbrel::config::VersionTable;
-use whimbrel::driver::{Driver, Holder, LockAttempt, RunLock, RunLockKind, Settings};
+use whimbrel::driver::{Driver, Holder, Isolation, LockAttempt, RunLock, RunLockKind, Settings};
 use whimbrel::engine::{Aftermath, Cause, Stamping};
 use whimbrel::migration::Cancel;
 use whimbrel::revision::{Direction, TransactionMode};
@@ -41,6 +41,7 @@ fn driver_with(url: &str, run_lock: RunLockKind) -> Arc<dyn Driver> {
         lock_timeout: Duration::from_millis(200),
         version_table: VersionTable::default().to_string(),
         run_lock,
+        isolation: Isolation::None,
     };
     whimbrel::driver::open(url, Utf8Path::new("."), &settings).unwrap()
 }

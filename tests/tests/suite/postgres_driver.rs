@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use whimbrel::driver::{
-    self, Authority, Driver, ResultLimit, RunLockKind, Session, Settings, Value,
+    self, Authority, Driver, Isolation, ResultLimit, RunLockKind, Session, Settings, Value,
 };
 use whimbrel_tests::Database;
 
@@ -19,6 +19,7 @@ fn settings() -> Settings {
         lock_timeout: Duration::from_millis(200),
         version_table: "whimbrel_version".to_owned(),
         run_lock: RunLockKind::Auto,
+        isolation: Isolation::None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use camino::Utf8Path;
 use tempfile::TempDir;
 use whimbrel::driver::{
-    self, Authority, CommitError, Driver, DriverError, Durability, Holder, LockAttempt,
+    self, Authority, CommitError, Driver, DriverError, Durability, Holder, Isolation, LockAttempt,
     ResultLimit, RunLock, RunLockKind, Session, Settings, Statement, Value,
 };
 use whimbrel_tests::{as_file, as_guest};
@@ -48,6 +48,7 @@ fn open(url: &str, folder: &std::path::Path) -> Arc<dyn Driver> {
         lock_timeout: Duration::from_millis(200),
         version_table: "alembic_version".to_owned(),
         run_lock: RunLockKind::Auto,
+        isolation: Isolation::None,
     };
     driver::open(url, Utf8Path::from_path(folder).unwrap(), &settings).unwrap()
 }
@@ -1046,6 +1047,7 @@ async fn what_cannot_be_opened_says_why() {
         lock_timeout: Duration::ZERO,
         version_table: String::new(),
         run_lock: RunLockKind::Auto,
+        isolation: Isolation::None,
     };
     for url in [
         "sqlite:",

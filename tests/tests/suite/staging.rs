@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
 use whimbrel::config::VersionTable;
-use whimbrel::driver::{Driver, RunLockKind, Settings};
+use whimbrel::driver::{Driver, Isolation, RunLockKind, Settings};
 use whimbrel::engine::{Engine, Patience, RunFailure};
 use whimbrel::event::RunReport;
 use whimbrel::project::{Pinning, Project, RunOptions};
@@ -77,6 +77,12 @@ impl Folder {
             &format!("CREATE TABLE t_{id} (n integer);"),
             Some(&format!("DROP TABLE t_{id};")),
         )
+    }
+
+    /// A file, by its path in the project.
+    pub(crate) fn file(mut self, path: &str, content: Vec<u8>) -> Self {
+        self.0.insert(path.into(), content);
+        self
     }
 
     /// A component migration: the test guest `component`, and more of its manifest. It asks for everything, unless the
@@ -206,6 +212,7 @@ pub(crate) fn driver_for(url: &str) -> Arc<dyn Driver> {
         lock_timeout: Duration::from_millis(200),
         version_table: VersionTable::default().to_string(),
         run_lock: RunLockKind::Auto,
+        isolation: Isolation::None,
     };
     whimbrel::driver::open(url, Utf8Path::new("."), &settings).unwrap()
 }

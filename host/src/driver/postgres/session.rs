@@ -2,9 +2,10 @@
 
 mod access;
 mod audit;
-mod commit;
+pub(super) mod commit;
 mod copying;
 mod cursors;
+mod hosting;
 mod locks;
 mod opening;
 mod reading;

@@ -181,6 +181,19 @@ impl ConnectSettings {
         Ok(settings)
     }
 
+    /// The same way for another user, who is given more parameters of the server (`-c name=value`).
+    pub(super) fn for_user(&self, user: &str, password: Option<&str>, options: &str) -> Self {
+        Self {
+            user: user.to_owned(),
+            password: password.map(|password| Secret(password.to_owned())),
+            options: Some(match &self.options {
+                Some(own) => format!("{own} {options}"),
+                None => options.to_owned(),
+            }),
+            ..self.clone()
+        }
+    }
+
     /// The database for people, without a password.
     pub(super) fn location(&self) -> String {
         let targets: Vec<_> = self.targets.iter().map(ToString::to_string).collect();

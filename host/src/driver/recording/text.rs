@@ -39,7 +39,11 @@ pub(super) fn check(sql: &str, dialect: Dialect) -> Result<(), DriverError> {
 }
 
 /// A statement with literals in the place of its parameters, without a semicolon.
-pub(super) fn filled(sql: &str, params: &[Value], dialect: Dialect) -> Result<String, DriverError> {
+pub(in crate::driver) fn filled(
+    sql: &str,
+    params: &[Value],
+    dialect: Dialect,
+) -> Result<String, DriverError> {
     let mut text = String::with_capacity(sql.len());
     let mut copied = 0;
     let mut end = 0;

@@ -125,7 +125,10 @@ fn subject(authority: &Authority) -> Option<(Subject, &Arc<Grant>)> {
 
 impl PostgresSession {
     /// Checks a statement of the session's authority before it is sent.
-    pub(super) async fn check(&mut self, sql: &str) -> Result<(), DriverError> {
+    pub(in crate::driver::postgres) async fn check(
+        &mut self,
+        sql: &str,
+    ) -> Result<(), DriverError> {
         if sql.contains('\0') {
             return Err(DriverError::Conversion(
                 "the statement contains a NUL character".to_owned(),
@@ -216,7 +219,7 @@ impl PostgresSession {
             let outcome = self.walk(&parsed, subject).await?;
             match outcome.map_err(|refusal| denial(refusal, sql))? {
                 Outcome::Read(reading) => return Ok(reading),
-                Outcome::Ask(wanted) => self.ask(&wanted).await?,
+                Outcome::Ask(wanted) => self.look_up(&wanted).await?,
             }
         }
         Err(denial(
@@ -249,7 +252,7 @@ impl PostgresSession {
     }
 
     /// Asks the server for names, on a search path that stays as it is.
-    async fn ask(&mut self, wanted: &Wanted) -> Result<(), DriverError> {
+    async fn look_up(&mut self, wanted: &Wanted) -> Result<(), DriverError> {
         let parts = lookup::parts(wanted, &self.access.catalog);
         self.prepare_own(parts.iter().map(|part| part.sql.as_str()))
             .await?;

@@ -5,7 +5,7 @@ use tokio_postgres::error::SqlState;
 
 use super::{PostgresSession, RESET, Transaction, aborted, own_request};
 use crate::driver::postgres::pooler::Route;
-use crate::driver::{CommitError, DriverError, Durability, Statement};
+use crate::driver::{CommitError, Dialect, DriverError, Durability, Statement};
 
 /// How many records make one statement.
 const AT_ONCE: usize = 24;
@@ -17,7 +17,7 @@ const COMMIT_DEFERRED: &str = "SET LOCAL synchronous_commit = off; COMMIT";
 
 /// The constraints whose check can be put off, and those of them whose check is put off unless a transaction says
 /// otherwise.
-const DEFERRABLE: &str = "SELECT \
+pub(super) const DEFERRABLE: &str = "SELECT \
         pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', '), \
         pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') FILTER (WHERE c.condeferred) \
     FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
@@ -270,6 +270,15 @@ fn together(records: &[Statement]) -> Statement {
         counts.join(" AND ")
     );
     Statement { sql, params }
+}
+
+/// All changes as one statement, with its parameters in it: for what cannot take any.
+///
+/// # Errors
+/// [`DriverError::Conversion`] for a value that no literal can have.
+pub(in crate::driver::postgres) fn filled(records: &[Statement]) -> Result<String, DriverError> {
+    let Statement { sql, params } = together(records);
+    crate::driver::recording::filled(&sql, &params, Dialect::Postgresql)
 }
 
 /// The same statement with its parameters behind so many others.
