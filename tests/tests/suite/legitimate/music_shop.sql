@@ -45,6 +45,7 @@ ALTER TABLE "Customer" RENAME COLUMN "Phone" TO "Telephone";
 UPDATE "Customer" SET "Telephone" = 'unknown' WHERE "Telephone" IS NULL AND "Country" = 'Iceland';
 INSERT INTO "Genre" VALUES (2, 'Moor'), (3, 'Tundra') ON CONFLICT ("GenreId") DO UPDATE SET "Name" = excluded."Name";
 DELETE FROM "InvoiceLine" WHERE "InvoiceId" IN (SELECT "InvoiceId" FROM "Invoice" WHERE "Total" < 1);
+DELETE FROM "InvoiceLine" WHERE "InvoiceId" = 2;
 DELETE FROM "Invoice" WHERE "InvoiceId" = 2;
 SELECT a."Name", count(*) AS tracks, sum(t."Milliseconds") / 60000 AS minutes
     FROM "Artist" a JOIN "Album" b USING ("ArtistId") LEFT JOIN "Track" t ON t."AlbumId" = b."AlbumId"
