@@ -14,6 +14,7 @@ mod engine;
 mod examples;
 mod faults;
 mod forecasts;
+mod fuzz;
 mod grants;
 mod guests;
 mod lock_timeouts;
