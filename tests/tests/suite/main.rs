@@ -22,6 +22,7 @@ mod oracle;
 mod pods;
 mod pooler;
 mod postgres_driver;
+mod reading;
 mod readme;
 mod repair;
 mod scripts;

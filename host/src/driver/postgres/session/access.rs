@@ -258,11 +258,12 @@ impl PostgresSession {
             .map(|part| self.own_statements.get(&part.sql))
             .collect();
         let client = self.link.client.clone();
-        let pins = self.access.pin == Pin::Loose && self.pins_path();
+        let pin_text = self.pin_text();
+        let pins = self.access.pin == Pin::Loose;
         self.unsettled = true;
         let pin = async {
             match pins {
-                true => client.batch_execute(lookup::PIN).await,
+                true => client.batch_execute(pin_text).await,
                 false => Ok(()),
             }
         };
@@ -291,8 +292,11 @@ impl PostgresSession {
     }
 
     /// A file may set its own path, which is then the one that its names are resolved on.
-    fn pins_path(&self) -> bool {
-        self.authority.is_guest()
+    fn pin_text(&self) -> &'static str {
+        match self.authority.is_guest() {
+            true => lookup::PIN,
+            false => lookup::PIN_TEXTS,
+        }
     }
 }
 

@@ -16,7 +16,7 @@ impl Walker<'_> {
     /// Walks a FROM; what is in it is visible from then on.
     pub(super) fn from(&mut self, nodes: &[Node]) -> Walked {
         for node in nodes {
-            let items = self.from_item(node)?;
+            let items = self.range_item(node)?;
             self.level().items.extend(items.into_iter().map(|mut item| {
                 item.lateral_only = true;
                 item
@@ -29,12 +29,12 @@ impl Walker<'_> {
     }
 
     /// Walks one part of a FROM; tells what it makes visible.
-    pub(super) fn from_item(&mut self, node: &Node) -> Result<Vec<Item>, Refusal> {
+    pub(super) fn range_item(&mut self, node: &Node) -> Result<Vec<Item>, Refusal> {
         match inner(node)? {
-            NodeEnum::RangeVar(range) => Ok(vec![self.from_table(range)?]),
-            NodeEnum::RangeSubselect(subselect) => Ok(vec![self.from_subselect(subselect)?]),
-            NodeEnum::RangeFunction(function) => Ok(vec![self.from_function(function)?]),
-            NodeEnum::RangeTableFunc(table) => Ok(vec![self.from_xml(table)?]),
+            NodeEnum::RangeVar(range) => Ok(vec![self.range_table(range)?]),
+            NodeEnum::RangeSubselect(subselect) => Ok(vec![self.range_subselect(subselect)?]),
+            NodeEnum::RangeFunction(function) => Ok(vec![self.range_function(function)?]),
+            NodeEnum::RangeTableFunc(table) => Ok(vec![self.range_xml(table)?]),
             NodeEnum::JsonTable(table) => {
                 let start = self.uses.len();
                 self.laterally(true, |walker| walker.json_table(table))?;
@@ -49,7 +49,7 @@ impl Walker<'_> {
                     repeatable,
                     location,
                 } = &**sample;
-                let items = self.from_item(given(relation.as_deref())?)?;
+                let items = self.range_item(given(relation.as_deref())?)?;
                 self.call(&dotted(method)?, *location)?;
                 self.each(args, Self::expression)?;
                 self.maybe(repeatable.as_deref())?;
@@ -72,7 +72,7 @@ impl Walker<'_> {
         walked
     }
 
-    fn from_table(&mut self, range: &RangeVar) -> Result<Item, Refusal> {
+    fn range_table(&mut self, range: &RangeVar) -> Result<Item, Refusal> {
         let alias = range.alias.as_ref();
         if range.schemaname.is_empty()
             && let Some(table) = self.common_table(&range.relname)
@@ -133,7 +133,7 @@ impl Walker<'_> {
         })
     }
 
-    fn from_subselect(&mut self, subselect: &RangeSubselect) -> Result<Item, Refusal> {
+    fn range_subselect(&mut self, subselect: &RangeSubselect) -> Result<Item, Refusal> {
         let RangeSubselect {
             lateral,
             subquery,
@@ -146,7 +146,7 @@ impl Walker<'_> {
         Ok(Self::made_item(alias, columns, below))
     }
 
-    fn from_function(&mut self, function: &RangeFunction) -> Result<Item, Refusal> {
+    fn range_function(&mut self, function: &RangeFunction) -> Result<Item, Refusal> {
         let RangeFunction {
             lateral: _,
             ordinality: _,
@@ -194,7 +194,7 @@ impl Walker<'_> {
         })
     }
 
-    fn from_xml(&mut self, table: &RangeTableFunc) -> Result<Item, Refusal> {
+    fn range_xml(&mut self, table: &RangeTableFunc) -> Result<Item, Refusal> {
         let RangeTableFunc {
             lateral: _,
             docexpr,
@@ -243,7 +243,7 @@ impl Walker<'_> {
             alias,
             rtindex: _,
         } = join;
-        let left = self.from_item(given(larg.as_deref())?)?;
+        let left = self.range_item(given(larg.as_deref())?)?;
         let visible = self.level().items.len();
         self.level()
             .items
@@ -251,7 +251,7 @@ impl Walker<'_> {
                 item.lateral_only = true;
                 item
             }));
-        let right = self.from_item(given(rarg.as_deref())?)?;
+        let right = self.range_item(given(rarg.as_deref())?)?;
         self.level().items.truncate(visible);
 
         let shared = match is_natural {

@@ -161,14 +161,15 @@ impl Walker<'_> {
     }
 
     fn json_output(&mut self, output: Option<&JsonOutput>) -> Walked {
-        match output {
-            Some(JsonOutput {
-                type_name,
-                returning: _,
-            }) => match type_name {
-                Some(name) => self.cast_to(name),
-                None => Ok(()),
-            },
+        let Some(output) = output else {
+            return Ok(());
+        };
+        let JsonOutput {
+            type_name,
+            returning: _,
+        } = output;
+        match type_name {
+            Some(name) => self.cast_to(name),
             None => Ok(()),
         }
     }

@@ -171,7 +171,7 @@ impl Walker<'_> {
         } = merge;
         self.with(with_clause.as_ref())?;
         let Changed { target, item } = self.changed(relation.as_ref())?;
-        let sources = self.from_item(given(source_relation.as_deref())?)?;
+        let sources = self.range_item(given(source_relation.as_deref())?)?;
         self.level().items.extend(sources);
         self.level().items.push(item.clone());
         self.maybe(join_condition.as_deref())?;

@@ -129,9 +129,14 @@ impl Walker<'_> {
         Err(Refusal::new("SHOW", "the setting tells of the server").of(name))
     }
 
-    /// SET is for files alone, and not for what decides in whose name they run.
+    /// SET is for files alone, and not for what decides in whose name they run and how they are read.
     fn set(&mut self, set: &VariableSetStmt) -> Walked {
-        const WHO: [&str; 2] = ["role", "session_authorization"];
+        // The last would have the server cut texts otherwise than the parser.
+        const WHO: [&str; 3] = [
+            "role",
+            "session_authorization",
+            "standard_conforming_strings",
+        ];
         let is_forbidden = WHO.contains(&set.name.to_ascii_lowercase().as_str())
             || set.kind() == VariableSetKind::VarResetAll
             || self.context.subject == Subject::Component;
@@ -261,15 +266,15 @@ impl Walker<'_> {
             self.made(Made::Relation, name, create.if_not_exists);
             return Ok(());
         }
-        self.into_table(into, create.if_not_exists)
+        self.make_into(into, create.if_not_exists)
     }
 
     /// SELECT … INTO.
     pub(super) fn into(&mut self, into: &IntoClause) -> Walked {
-        self.into_table(into, false)
+        self.make_into(into, false)
     }
 
-    fn into_table(&mut self, into: &IntoClause, if_not_exists: bool) -> Walked {
+    fn make_into(&mut self, into: &IntoClause, if_not_exists: bool) -> Walked {
         let IntoClause {
             rel,
             col_names: _,

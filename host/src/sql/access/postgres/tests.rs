@@ -179,7 +179,7 @@ fn answer(catalog: &mut Catalog, wanted: &Wanted) {
 }
 
 fn read_after(sql: &str, changes: &Changes, subject: Subject) -> Result<Reading, Refusal> {
-    let parsed = Parsed::new(sql)?.expect("a statement");
+    let parsed = Parsed::new(sql)?.unwrap();
     let mut catalog = Catalog::default();
     let protected = Protected::new("app.versions");
     for _ in 0..8 {

@@ -26,6 +26,10 @@ SELECT pg_catalog.set_config('search_path', pg_catalog.concat_ws(', ',
        pg_catalog.set_config('standard_conforming_strings', 'on', false)
 FROM (SELECT pg_catalog.current_setting('search_path') AS path) AS p";
 
+/// Has the server read literals as the parser does, and leaves the path to the file that may set it.
+pub(super) const PIN_TEXTS: &str =
+    "SELECT pg_catalog.set_config('standard_conforming_strings', 'on', false)";
+
 /// Whether a function or operator belongs to an extension that is known to be harmless.
 const ORIGIN: &str = "\
 CASE WHEN n.nspname = 'pg_catalog' THEN 'server'
