@@ -150,6 +150,10 @@ pub(crate) fn split_is_stable(text: &str) {
                 text.get(piece.offset..piece.offset + piece.text.len()),
                 Some(piece.text)
             );
+            // At the beginning of a text it is a mark, anywhere else it may be a letter.
+            if piece.text.starts_with('\u{feff}') {
+                continue;
+            }
             match split(piece.text, dialect).as_deref() {
                 Ok([again]) => assert_eq!(again.text, piece.text),
                 other => panic!("{:?} is one statement, and then {other:?}", piece.text),
