@@ -7,6 +7,7 @@
 
 mod bench;
 mod demo;
+mod fuzz;
 mod guests;
 mod install;
 mod process;
@@ -26,6 +27,8 @@ enum Task {
     Test(test::Options),
     /// Compares Whimbrel's speed with that of other tools, and prints a table of ratios.
     Bench(bench::Options),
+    /// Holds Whimbrel's readers to what must hold for any input, on mutated seeds.
+    Fuzz(fuzz::Options),
     /// Installs what the tests need and this machine lacks.
     Setup,
     /// Builds the guest programs of the tests that are stale.
@@ -37,6 +40,7 @@ fn main() -> anyhow::Result<()> {
         Task::Demo(options) => demo::run_demo(&options),
         Task::Test(options) => test::run_tests(&options),
         Task::Bench(options) => bench::run_benches(&options),
+        Task::Fuzz(options) => fuzz::run_fuzz(&options),
         Task::Setup => test::set_up(),
         Task::Guests => guests::build(),
     }

@@ -130,7 +130,11 @@ fn glob(rest: &mut Chars<'_>) -> Result<Glob, String> {
             match rest.next() {
                 None => return Err("`\"` is missing".to_owned()),
                 Some('\0') => return Err("no name has a NUL character".to_owned()),
-                Some('\\') => push(Some(rest.next().ok_or("`\"` is missing")?)),
+                Some('\\') => match rest.next() {
+                    None => return Err("`\"` is missing".to_owned()),
+                    Some('\0') => return Err("no name has a NUL character".to_owned()),
+                    escaped => push(escaped),
+                },
                 Some('*') => push(None),
                 Some('"') if !eat(rest, '"') => break,
                 Some(c) => push(Some(c)),

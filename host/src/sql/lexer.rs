@@ -130,7 +130,9 @@ impl<'a> Lexer<'a> {
         const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
         loop {
             self.pass_while(|byte| byte.is_ascii_whitespace() || byte == b'\x0b');
-            if !self.rest().starts_with(BYTE_ORDER_MARK) {
+            // Behind the beginning it is a letter to PostgreSQL, and space to SQLite.
+            let is_letter = self.dialect == Dialect::Postgresql && self.at > 0;
+            if is_letter || !self.rest().starts_with(BYTE_ORDER_MARK) {
                 return;
             }
             self.at += BYTE_ORDER_MARK.len();
@@ -408,6 +410,16 @@ mod tests {
             .map(|token| token.unwrap())
             .map(|token| (token.kind, token.text))
             .collect()
+    }
+
+    #[test]
+    fn a_byte_order_mark_behind_the_beginning_is_a_letter_to_postgresql() {
+        let text = "\u{feff}a \u{feff}E'b\\'";
+        assert_eq!(
+            tokens(text, Postgresql),
+            [(Word, "a"), (Word, "\u{feff}E"), (Literal, "'b\\'")]
+        );
+        assert_eq!(tokens("a \u{feff}b", Sqlite), [(Word, "a"), (Word, "b")]);
     }
 
     #[test]

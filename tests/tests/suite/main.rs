@@ -19,6 +19,7 @@ mod engine;
 mod examples;
 mod faults;
 mod forecasts;
+mod fuzz;
 mod grants;
 mod guests;
 mod isolation;

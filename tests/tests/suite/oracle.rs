@@ -1,12 +1,14 @@
 //! What is read from a statement is what servers see in it: random statements run as a role that has exactly the rights
 //! that were read, and the tables that are locked are compared with those that were named.
 //!
-//! `WHIMBREL_ORACLE` is the number of statements for each server, `WHIMBREL_ORACLE_SEED` where the generator starts.
+//! `WHIMBREL_TEST_ORACLE` is the number of statements for each server, `WHIMBREL_TEST_ORACLE_SEED` where the generator starts.
 //!
 //! A lock may be on a relation that was not named where the server gets there from one that was: from a view to what is
 //! below it, from a table to its partitions and children, its indexes and its sequences.
 
+mod definitions;
 mod generator;
+mod locks;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -276,7 +278,7 @@ on_every_postgres! {
         let client = db.connect_postgres().await;
         let schema = Schema::read(&client).await;
         let role = format!("probe_{}", db.value("SELECT oid FROM pg_database WHERE datname = current_database()").await);
-        let (count, seed) = (setting("WHIMBREL_ORACLE", 300), setting("WHIMBREL_ORACLE_SEED", 1));
+        let (count, seed) = (setting("WHIMBREL_TEST_ORACLE", 300), setting("WHIMBREL_TEST_ORACLE_SEED", 1));
         let mut generator = Generator::new(seed);
         let (mut ran, mut wrong) = (0_u64, Vec::new());
         for _ in 0..count {

@@ -161,6 +161,7 @@ fn files_are_of_a_readable_length() {
         "guest-sdk/rust",
         "tests/src",
         "tests/cluster/src",
+        "tests/fuzz/src",
         "xtask/src",
     ] {
         for source in sources(folder) {
@@ -181,6 +182,7 @@ fn files_are_named_after_an_idea() {
         "guest-sdk/rust",
         "tests/src",
         "tests/cluster/src",
+        "tests/fuzz/src",
         "xtask/src",
     ] {
         for source in sources(folder) {
