@@ -18,12 +18,12 @@ use whimbrel::driver::{
 use whimbrel_tests::Database;
 
 /// A role of the test's own, since roles are the server's and tests run side by side.
-fn role(db: &Database) -> GuestRole {
+pub(crate) fn role(db: &Database) -> GuestRole {
     let name = db.url().rsplit('/').next().unwrap_or_default().to_owned();
     GuestRole::new(name.replacen("t_", "g_", 1), None)
 }
 
-fn driver(db: &Database) -> Arc<dyn Driver> {
+pub(crate) fn driver(db: &Database) -> Arc<dyn Driver> {
     driver_with(db, Isolation::Role(role(db)))
 }
 

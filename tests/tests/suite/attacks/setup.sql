@@ -35,3 +35,5 @@ CREATE RULE spread AS ON INSERT TO ruled DO ALSO DELETE FROM secrets;
 CREATE VIEW ledger_view AS SELECT revision, outcome FROM whimbrel_ledger;
 CREATE TABLE into_versions (id int);
 CREATE RULE spread AS ON INSERT TO into_versions DO ALSO INSERT INTO whimbrel_version VALUES ('ffff');
+CREATE FUNCTION pure(int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT $1';
+CREATE FUNCTION on_event() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN NULL; END';

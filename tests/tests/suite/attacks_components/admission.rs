@@ -153,6 +153,10 @@ fn what_is_admitted_at_its_worst_compiles_in_time() {
         let section = format!("(core module (memory 1) (func {body}))");
         let start = Instant::now();
         assert_eq!(refusal(sound_with(&section)), None, "{what}");
-        eprintln!("{what}: {:?}", start.elapsed());
+        assert!(
+            start.elapsed() < Duration::from_secs(60),
+            "{what}: {:?}",
+            start.elapsed()
+        );
     }
 }
