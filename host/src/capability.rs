@@ -18,7 +18,7 @@ mod access;
 mod action;
 mod grant;
 mod lesson;
-mod limits;
+pub(crate) mod limits;
 mod parse;
 mod pattern;
 mod request;

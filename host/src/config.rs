@@ -174,6 +174,11 @@ impl Config {
         })
     }
 
+    /// The file with the operator's policy, relative to the project, where the settings name one.
+    pub fn policy(&self) -> Option<&Utf8Path> {
+        self.file.policy.as_deref()
+    }
+
     /// What a driver is told.
     ///
     /// # Errors

@@ -67,6 +67,7 @@ pub mod journal;
 pub mod migration;
 pub mod picture;
 pub mod plan;
+pub mod policy;
 pub mod project;
 pub mod revision;
 pub mod scaffold;

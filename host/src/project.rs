@@ -1,12 +1,13 @@
 //! A user's project: everything that the engine needs, put together.
 
 mod build;
+mod decision;
 mod learned;
 mod library;
 mod settled;
 mod start;
 
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 
 use camino::Utf8PathBuf;
 use thiserror::Error;
@@ -23,6 +24,7 @@ use crate::graph::{Graph, GraphErrors};
 use crate::history::History;
 use crate::journal::{Journal, Recorded, Replayed};
 use crate::migration::{Cancel, MigrationError};
+use crate::policy::{Policy, PolicyError};
 use crate::revision::TransactionMode;
 use crate::source::{Files, Migrations, SourceErrors};
 use crate::wasm::Runtime;
@@ -41,6 +43,14 @@ pub enum ProjectError {
     /// Its migrations do not make a graph.
     #[error(transparent)]
     Graph(#[from] GraphErrors),
+    /// The operator's policy cannot be used.
+    #[error("{path}: {source}")]
+    Policy {
+        /// The file.
+        path: Utf8PathBuf,
+        /// Why.
+        source: PolicyError,
+    },
     /// Its database cannot be reached, or its address makes no sense.
     #[error(transparent)]
     Driver(#[from] DriverError),
@@ -54,6 +64,9 @@ pub struct Project {
     migrations: RwLock<Arc<Migrations>>,
     graph: Arc<Graph>,
     runtime: Runtime,
+    policy: Option<Policy>,
+    /// The labels that hold at each revision, once a rule has asked.
+    labels: OnceLock<Vec<Vec<String>>>,
     /// What a run that finds nothing to do leaves a record of.
     unsettled: Option<Unsettled>,
 }
@@ -109,6 +122,8 @@ impl Project {
             migrations: RwLock::new(Arc::new(migrations)),
             graph: Arc::new(graph),
             runtime: Runtime::new(),
+            policy: None,
+            labels: OnceLock::new(),
             unsettled: None,
         })
     }
@@ -119,7 +134,10 @@ impl Project {
     /// As [`Project::read`].
     pub fn open(config: &Config) -> Result<Self, ProjectError> {
         let root: Arc<dyn Files> = Arc::clone(&config.root) as Arc<dyn Files>;
-        Self::read(root, config.migrations.clone())
+        Ok(Self {
+            policy: decision::read(config)?,
+            ..Self::read(root, config.migrations.clone())?
+        })
     }
 
     /// The revision graph.

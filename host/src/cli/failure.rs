@@ -12,6 +12,7 @@ use whimbrel::graph::GraphErrors;
 use whimbrel::journal::JournalError;
 use whimbrel::migration::MigrationError;
 use whimbrel::plan::PlanError;
+use whimbrel::policy::PolicyError;
 use whimbrel::project::{BuildFailure, ProjectError, RequestError};
 use whimbrel::scaffold::ScaffoldError;
 use whimbrel::source::{LockFileError, SourceError, SourceErrors};
@@ -59,6 +60,11 @@ pub(crate) enum Failure {
         revision: String,
         source: Box<MigrationError>,
     },
+    #[error("{path}: {source}")]
+    Policy {
+        path: Utf8PathBuf,
+        source: PolicyError,
+    },
     /// The arguments do not make sense together.
     #[error("{0}")]
     Usage(String),
@@ -89,6 +95,7 @@ impl From<ProjectError> for Failure {
             ProjectError::Source(error) => error.into(),
             ProjectError::Graph(error) => error.into(),
             ProjectError::Driver(error) => error.into(),
+            ProjectError::Policy { path, source } => Self::Policy { path, source },
         }
     }
 }

@@ -37,6 +37,7 @@ pub(super) struct ConfigFile {
     pub(super) run_lock: RunLockKind,
     #[serde(default, deserialize_with = "isolation")]
     pub(super) isolation: IsolationKind,
+    pub(super) policy: Option<Utf8PathBuf>,
     pub(super) guest_role: Option<String>,
     pub(super) guest_password: Option<String>,
     #[serde(default)]

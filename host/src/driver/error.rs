@@ -66,9 +66,9 @@ pub enum DriverError {
     #[error(transparent)]
     NotGranted(#[from] Box<NotGranted>),
     /// A result or a row is larger than the host is willing to hold.
-    #[error("the result is larger than the limit of {limit} {unit}")]
+    #[error("{}", over(unit, *limit))]
     Limit {
-        /// `rows` or `bytes`.
+        /// `rows` or `bytes` of a result; `rows written` or `statements` of a call.
         unit: &'static str,
         /// How many are allowed.
         limit: u64,
@@ -99,6 +99,13 @@ pub enum DriverError {
         #[source]
         source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     },
+}
+
+fn over(unit: &str, limit: u64) -> String {
+    match unit {
+        "rows" | "bytes" => format!("the result is larger than the limit of {limit} {unit}"),
+        _ => format!("the migration exceeds its limit of {limit} {unit}"),
+    }
 }
 
 impl DriverError {

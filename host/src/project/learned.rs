@@ -46,7 +46,7 @@ impl Project {
             .ok_or_else(|| RequestError::Unknown(revision.clone()))?;
         Ok(match &source.body {
             Body::Component(component) => component.manifest().capabilities.capabilities.clone(),
-            Body::Sql(_) => Capabilities::NONE,
+            Body::Sql(file) => file.request().cloned().unwrap_or_default(),
         })
     }
 

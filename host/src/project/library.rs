@@ -96,7 +96,7 @@ impl ProjectLibrary {
                 .get(revision)
                 .ok_or_else(|| refused(format!("no migration is called {revision}")))?;
             match &source.body {
-                Body::Component(component) => self.component(component),
+                Body::Component(component) => self.component(&source.revision.id, component),
                 Body::Sql(_) => {
                     return Err(refused(format!("revision {revision} is a SQL file now")));
                 }
@@ -106,13 +106,20 @@ impl ProjectLibrary {
         component.replay(recorded).await
     }
 
-    fn component(&self, component: &Arc<Component>) -> Result<ComponentMigration, SourceError> {
+    fn component(
+        &self,
+        revision: &RevisionId,
+        component: &Arc<Component>,
+    ) -> Result<ComponentMigration, SourceError> {
         let manifest = component.manifest();
         let wasi = manifest
             .language
             .as_deref()
             .map_or(Wasi::Refused, Wasi::for_language);
-        let limits: Limits = manifest.limits;
+        let limits: Limits = match self.project.decision(revision) {
+            Ok(decision) => decision.grant.limits,
+            Err(_) => manifest.limits,
+        };
         let digest = component.digest()?;
         let component = Arc::clone(component);
         let read = move || {
@@ -174,12 +181,16 @@ impl Library for ProjectLibrary {
     }
 
     fn grant(&self, revision: &RevisionId) -> Result<Arc<Grant>, MigrationError> {
-        self.with(revision, |source| {
-            Ok(Arc::new(match &source.body {
-                Body::Sql(_) => Grant::everything(),
-                Body::Component(component) => component.manifest().grant(),
-            }))
-        })
+        let decision = self
+            .project
+            .decision(revision)
+            .map_err(|error| refused(error.to_string()))?;
+        match decision.is_admitted() {
+            true => Ok(Arc::new(decision.grant)),
+            false => Err(MigrationError::Admission {
+                reasons: decision.reasons(),
+            }),
+        }
     }
 
     fn describe(
@@ -202,6 +213,7 @@ impl Library for ProjectLibrary {
     fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError> {
         self.project
             .pin(revisions, direction, &self.pinning, &*self.observer)?;
+        self.project.check_policy(revisions)?;
         let migrations = self.project.migrations();
         let components = revisions
             .iter()
@@ -210,12 +222,12 @@ impl Library for ProjectLibrary {
                 Body::Sql(_) => None,
             })
             .map(|(revision, component)| {
-                let loaded = self
-                    .component(component)
-                    .map_err(|error| PrepareError::Load {
-                        revision: revision.clone(),
-                        source: Box::new(refused(error.to_string())),
-                    })?;
+                let loaded =
+                    self.component(revision, component)
+                        .map_err(|error| PrepareError::Load {
+                            revision: revision.clone(),
+                            source: Box::new(refused(error.to_string())),
+                        })?;
                 Ok((revision, loaded))
             })
             .collect::<Result<Vec<_>, PrepareError>>()?;
@@ -237,7 +249,7 @@ impl Library for ProjectLibrary {
         else {
             return;
         };
-        if let Ok(migration) = self.component(component) {
+        if let Ok(migration) = self.component(revision, component) {
             let migration = Arc::new(migration);
             self.ahead()
                 .insert(revision.clone(), Arc::clone(&migration));
@@ -256,7 +268,7 @@ impl Library for ProjectLibrary {
         self.with(revision, |source| match &source.body {
             Body::Sql(file) => Ok(Arc::new(self.sql(file, source)) as Arc<dyn Migration>),
             Body::Component(component) => {
-                Ok(Arc::new(self.component(component)?) as Arc<dyn Migration>)
+                Ok(Arc::new(self.component(revision, component)?) as Arc<dyn Migration>)
             }
         })
     }

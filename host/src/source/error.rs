@@ -6,6 +6,7 @@ use std::{fmt, io};
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
+use crate::capability::InvalidCapability;
 use crate::config::leads_outside;
 use crate::revision::InvalidName;
 
@@ -80,6 +81,9 @@ pub enum Problem {
     /// `created` is not a time.
     #[error("created: `{0}` is not a time such as 2026-11-22T10:00:00Z")]
     Time(String),
+    /// `capabilities` names something that cannot be asked for.
+    #[error("capabilities: {0}")]
+    Capability(InvalidCapability),
     /// `transaction` has a value that it cannot have.
     #[error("transaction: `{0}` is none of `true`, `migration` and `false`")]
     Transaction(String),

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 
 use super::declaration::{At, Declaration};
 use super::error::{Problem, SourceError};
+use crate::capability::Capabilities;
 use crate::digest::Digest;
 use crate::document::nearest;
 use crate::driver::Dialect;
@@ -18,6 +19,7 @@ pub struct SqlFile {
     text: String,
     sections: Vec<Span>,
     digest: Digest,
+    request: Option<Capabilities>,
 }
 
 /// A section's place in the file.
@@ -56,6 +58,11 @@ impl SqlFile {
             })
     }
 
+    /// What it asks for, where its header says so. It matters where a policy does not let SQL files do as they like.
+    pub fn request(&self) -> Option<&Capabilities> {
+        self.request.as_ref()
+    }
+
     /// The digest of what runs: the sections, not the header, so that a better message or a label is no change.
     pub fn digest(&self) -> Digest {
         self.digest
@@ -82,6 +89,7 @@ impl SqlFile {
         reader.read(&text);
         let Reader {
             declaration,
+            request,
             sections,
             mut errors,
             ..
@@ -101,6 +109,7 @@ impl SqlFile {
                     digest: digest(&text, &sections),
                     text,
                     sections,
+                    request,
                 };
                 Ok((revision, file))
             }
@@ -142,7 +151,7 @@ fn directive(line: &str) -> Option<&str> {
     comment.strip_prefix("whimbrel:").map(str::trim)
 }
 
-const KEYS: [&str; 7] = [
+const KEYS: [&str; 8] = [
     "id",
     "revises",
     "depends-on",
@@ -150,7 +159,10 @@ const KEYS: [&str; 7] = [
     "message",
     "created",
     "transaction",
+    CAPABILITIES,
 ];
+/// The key that may be given again and again.
+const CAPABILITIES: &str = "capabilities";
 const DIALECTS: [Dialect; 2] = [Dialect::Postgresql, Dialect::Sqlite];
 const DIRECTIONS: [Direction; 2] = [Direction::Upgrade, Direction::Downgrade];
 
@@ -158,6 +170,7 @@ const DIRECTIONS: [Direction; 2] = [Direction::Upgrade, Direction::Downgrade];
 struct Reader<'a> {
     path: &'a Utf8Path,
     declaration: Declaration,
+    request: Option<Capabilities>,
     keys: Vec<&'static str>,
     sections: Vec<Span>,
     errors: Vec<SourceError>,
@@ -168,6 +181,7 @@ impl<'a> Reader<'a> {
         Self {
             path,
             declaration: Declaration::default(),
+            request: None,
             keys: Vec::new(),
             sections: Vec::new(),
             errors: Vec::new(),
@@ -230,7 +244,7 @@ impl<'a> Reader<'a> {
             };
             return self.report(line, problem);
         };
-        if self.keys.contains(&key) {
+        if self.keys.contains(&key) && key != CAPABILITIES {
             return self.report(line, Problem::DuplicateKey(key));
         }
         self.keys.push(key);
@@ -259,6 +273,10 @@ impl<'a> Reader<'a> {
             "labels" => self.declaration.labels = list(),
             "message" => self.declaration.message = text(),
             "created" => self.declaration.created = text(),
+            CAPABILITIES => match value.parse::<Capabilities>() {
+                Ok(asked) => self.request.get_or_insert(Capabilities::NONE).extend(asked),
+                Err(invalid) => self.report(line, Problem::Capability(invalid)),
+            },
             _ => self.read_transaction(value, line),
         }
     }

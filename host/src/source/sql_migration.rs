@@ -81,6 +81,14 @@ impl SqlMigration {
             if call.cancel.is_requested() {
                 return Err(MigrationError::Cancelled);
             }
+            let limit = call.grant.limits.statements;
+            if work.statements >= limit {
+                return Err(MigrationError::Limit {
+                    what: "statements",
+                    limit,
+                    unit: "statements",
+                });
+            }
             match run_cancellable(session, piece.text, &call.cancel).await {
                 Ok(rows) => {
                     work += Work {

@@ -61,7 +61,7 @@ impl Guest {
         let guest = Self {
             call: call.clone(),
             limits,
-            loan: Loan::new(session, results, recording),
+            loan: Loan::new(session, results, limits.statements, recording),
             table,
             meter: Meter::new(limits.memory),
             watch: Arc::clone(watch),

@@ -41,10 +41,11 @@ impl Savepoint {
 
 /// The limit on results of the driver's unit, as the manifest spells it.
 pub(super) fn limit_name(unit: &str) -> &'static str {
-    if unit == "rows" {
-        "result-rows"
-    } else {
-        "result-bytes"
+    match unit {
+        "rows" => "result-rows",
+        "rows written" => "rows-written",
+        "statements" => "statements",
+        _ => "result-bytes",
     }
 }
 
@@ -87,6 +88,8 @@ struct OpenCursor {
 pub(super) struct Loan {
     session: Box<dyn Session>,
     limit: ResultLimit,
+    /// How many statements the call may run.
+    statements: u64,
     recording: Option<Recording>,
     opened: Serial,
     cursors: BTreeMap<Serial, OpenCursor>,
@@ -103,11 +106,13 @@ impl Loan {
     pub(super) fn new(
         session: Box<dyn Session>,
         limit: ResultLimit,
+        statements: u64,
         recording: Option<Recording>,
     ) -> Self {
         Self {
             session,
             limit,
+            statements,
             recording,
             opened: 0,
             cursors: BTreeMap::new(),
@@ -119,13 +124,30 @@ impl Loan {
         }
     }
 
+    /// Counts a statement that is about to run.
+    fn count(&mut self) -> Result<(), DriverError> {
+        self.work.statements += 1;
+        if self.work.statements <= self.statements {
+            return Ok(());
+        }
+        self.doom(MigrationError::Limit {
+            what: "statements",
+            limit: self.statements,
+            unit: "statements",
+        });
+        Err(DriverError::Limit {
+            unit: "statements",
+            limit: self.statements,
+        })
+    }
+
     /// Runs a statement that returns no rows.
     pub(super) async fn execute(
         &mut self,
         sql: &str,
         params: &[Value],
     ) -> Result<u64, DriverError> {
-        self.work.statements += 1;
+        self.count()?;
         let outcome = self.session.execute(sql, params).await;
         self.record(|| {
             let asked = Asked::Execute(Question::new(sql, params));
@@ -138,7 +160,7 @@ impl Loan {
 
     /// Runs a statement and reads its rows.
     pub(super) async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Rows, DriverError> {
-        self.work.statements += 1;
+        self.count()?;
         let outcome = self.session.query(sql, params, self.limit).await;
         self.record(|| {
             let asked = Asked::Query(Question::new(sql, params));
@@ -162,7 +184,7 @@ impl Loan {
         sql: &str,
         params: &[Value],
     ) -> Result<(), DriverError> {
-        self.work.statements += 1;
+        self.count()?;
         let outcome = self.session.open_cursor(sql, params).await;
         if let Some(recording) = &mut self.recording {
             let columns = match &outcome {

@@ -1,0 +1,101 @@
+//! What the operator allows: rules, and what they make of a request. Pure.
+//!
+//! ```
+//! use whimbrel::capability::Limits;
+//! use whimbrel::policy::{Facts, Policy, Subject};
+//!
+//! let policy = Policy::parse(
+//!     "[[rule]]\nkind = \"component\"\ngrant = [\"select users\"]\ndeny = [\"select users(password)\"]\n",
+//! )?;
+//! let facts = Facts { revision: "5b61", labels: &[], subject: Subject::Component { path: "migrations/5b61/migration.wasm", digest: "" } };
+//! let asked = "select users(id)".parse()?;
+//! assert!(policy.decide(&facts, Some(&asked), Limits::default()).is_admitted());
+//! let asked = "select users(password); delete users".parse()?;
+//! let decision = policy.decide(&facts, Some(&asked), Limits::default());
+//! assert_eq!((decision.missing.iter().count(), decision.denied.len()), (1, 1));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod cap;
+mod decision;
+mod rule;
+#[cfg(test)]
+mod tests;
+
+use serde::Deserialize;
+use thiserror::Error;
+
+pub use cap::Cap;
+pub use decision::{Decision, SQL_DEFAULT};
+pub use rule::{Facts, Rule, Subject};
+
+use crate::capability::{Capabilities, Limits};
+use crate::document::{self, DocumentError};
+
+/// The file that a project's policy is in, unless its settings name another.
+pub const POLICY_FILE: &str = "policy.toml";
+
+/// Why a policy cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{}{message}", .line.map(|line| format!("line {line}: ")).unwrap_or_default())]
+pub struct PolicyError {
+    /// The 1-based line, where it is known.
+    pub line: Option<u32>,
+    /// The mistake.
+    pub message: String,
+}
+
+/// The rules of an operator. All that match a migration count together, whatever their order; what one of them denies no
+/// other one allows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Policy {
+    /// The rules.
+    #[serde(default, rename = "rule")]
+    pub rules: Vec<Rule>,
+}
+
+impl Policy {
+    /// Reads a policy.
+    ///
+    /// # Errors
+    /// [`PolicyError`] names the line.
+    pub fn parse(text: &str) -> Result<Self, PolicyError> {
+        document::parse(text)
+            .map_err(|DocumentError { line, message }| PolicyError { line, message })
+    }
+
+    /// Whether a rule looks at the labels of a migration.
+    pub fn asks_for_labels(&self) -> bool {
+        self.rules.iter().any(|rule| rule.labels.is_some())
+    }
+
+    /// What the rules make of a request. A component without one asks for nothing; a SQL file without one gets
+    /// [`SQL_DEFAULT`], and what rules grant.
+    pub fn decide(
+        &self,
+        facts: &Facts<'_>,
+        request: Option<&Capabilities>,
+        limits: Limits,
+    ) -> Decision {
+        let matching = || self.rules.iter().filter(|rule| rule.matches(facts));
+        let granted: Capabilities = matching()
+            .flat_map(|rule| rule.grant.iter())
+            .cloned()
+            .collect();
+        let denied: Capabilities = matching()
+            .flat_map(|rule| rule.deny.iter())
+            .cloned()
+            .collect();
+        let limits = matching().fold(limits, |limits, rule| rule.cap.apply(limits));
+        match (facts.subject, request) {
+            (Subject::Sql { .. }, None) => Decision::without_request(&granted, denied, limits),
+            (_, request) => Decision::of(
+                request.unwrap_or(&Capabilities::NONE),
+                &granted,
+                denied,
+                limits,
+            ),
+        }
+    }
+}
