@@ -1,5 +1,6 @@
 //! A user's project: everything that the engine needs, put together.
 
+mod approval;
 mod build;
 mod learned;
 mod library;
@@ -11,6 +12,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
+pub use approval::Petition;
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
 pub use learned::RequestError;
 pub use start::Start;
