@@ -1,5 +1,6 @@
 //! The command line: one file a command, over the library's public API.
 
+mod approve;
 mod branches;
 mod build;
 mod check;
@@ -62,6 +63,7 @@ enum Command {
     Revision(revision::Args),
     Merge(merge::Args),
     Build(build::Args),
+    Approve(approve::Args),
     Upgrade(run::UpgradeArgs),
     Downgrade(run::DowngradeArgs),
     Restore(restore::Args),
@@ -90,6 +92,7 @@ impl Command {
             Self::Revision(args) => revision::run(args, context),
             Self::Merge(args) => merge::run(args, context),
             Self::Build(args) => build::run(&args, context),
+            Self::Approve(args) => approve::run(&args, context),
             Self::Upgrade(args) => run::upgrade(args, context),
             Self::Downgrade(args) => run::downgrade(args, context),
             Self::Restore(args) => restore::run(&args, context),

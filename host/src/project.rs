@@ -1,5 +1,6 @@
 //! A user's project: everything that the engine needs, put together.
 
+mod approval;
 mod build;
 mod decision;
 mod learned;
@@ -12,6 +13,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use camino::Utf8PathBuf;
 use thiserror::Error;
 
+pub use approval::Petition;
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
 pub use learned::RequestError;
 pub use start::Start;

@@ -27,7 +27,7 @@ pub use component::Component;
 pub use error::{Problem, SourceError, SourceErrors};
 pub use files::{Entry, EntryKind, Files};
 pub use include_dir;
-pub use lock::{Drift, LOCK_FILE, Lock, LockFileError, Pin};
+pub use lock::{Approval, Drift, LOCK_FILE, Lock, LockFileError, Pin};
 pub use manifest::{MANIFEST_FILE, Manifest};
 pub use sql_file::{Section, SqlFile};
 pub use sql_migration::SqlMigration;

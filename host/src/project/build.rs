@@ -5,7 +5,7 @@ use std::sync::Arc;
 use camino::{Utf8Path, Utf8PathBuf};
 use thiserror::Error;
 
-use super::Project;
+use super::{Project, approval};
 use crate::build::{self, BuildError, Request};
 use crate::config::Root;
 use crate::event::{Event, Observer};
@@ -156,7 +156,7 @@ impl Project {
     ) -> Result<(), PrepareError> {
         match pinning {
             Pinning::AsIs => Ok(()),
-            Pinning::Locked(root) => self.check_pins(root, revisions),
+            Pinning::Locked(root) => self.check_pins(root, revisions, direction),
             // What is applied is reverted by the code that was applied, not by a newer one.
             Pinning::Develop(_) if direction == Direction::Downgrade => Ok(()),
             Pinning::Develop(root) => self
@@ -166,7 +166,12 @@ impl Project {
         }
     }
 
-    fn check_pins(&self, root: &Root, revisions: &[&RevisionId]) -> Result<(), PrepareError> {
+    fn check_pins(
+        &self,
+        root: &Root,
+        revisions: &[&RevisionId],
+        direction: Direction,
+    ) -> Result<(), PrepareError> {
         let failed = |error: BuildFailure| PrepareError::Build(Arc::new(error));
         let lock = Lock::read(root).map_err(|error| failed(error.into()))?;
         let migrations = self.migrations();
@@ -182,7 +187,17 @@ impl Project {
                 });
             }
         }
-        Ok(())
+        match direction {
+            Direction::Upgrade => {
+                let sources: Vec<&SourceRevision> = revisions
+                    .iter()
+                    .filter_map(|id| migrations.get(id.as_str()))
+                    .collect();
+                approval::check(&lock, &sources)
+            }
+            // What was applied may be undone, whatever was approved since.
+            Direction::Downgrade => Ok(()),
+        }
     }
 }
 

@@ -11,6 +11,7 @@ use thiserror::Error;
 use super::error::SourceError;
 use super::files::Files;
 use super::{Migrations, SourceRevision};
+use crate::capability::Capabilities;
 use crate::config::Root;
 use crate::digest::Digest;
 use crate::document::{self, DocumentError};
@@ -31,6 +32,15 @@ pub struct Pin {
     pub source: Option<Digest>,
     /// Of the parameters in `[params]`; `None` where there are none.
     pub params: Option<Digest>,
+}
+
+/// What an operator has approved of one migration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Approval {
+    /// Of what runs: the approval is for this content and for no other.
+    pub digest: Digest,
+    /// What it may do; `None` is all that an SQL file may do that asks for nothing in particular.
+    pub capabilities: Option<Capabilities>,
 }
 
 /// How a migration differs from what is pinned.
@@ -72,6 +82,7 @@ pub enum LockFileError {
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Lock {
     pins: BTreeMap<RevisionId, Pin>,
+    approvals: BTreeMap<RevisionId, Approval>,
 }
 
 /// The file as it stands on disk.
@@ -89,7 +100,20 @@ struct PinEntry {
     digest: String,
     source: Option<String>,
     params: Option<String>,
+    approved: Option<Approved>,
+    approved_digest: Option<String>,
 }
+
+/// `"everything"`, or a list of capabilities.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Approved {
+    Word(String),
+    List(Capabilities),
+}
+
+/// The word for an approval that names no capabilities.
+const EVERYTHING: &str = "everything";
 
 impl Lock {
     /// Reads the lock file; a project without one has nothing pinned.
@@ -118,20 +142,19 @@ impl Lock {
                 message: format!("it has version {}, not {VERSION}", document.version),
             });
         }
-        let pins = document
-            .revisions
-            .into_iter()
-            .map(|(id, entry)| {
-                let pin = entry.check().map_err(|error| (id.clone(), error))?;
-                let checked = RevisionId::new(&id).map_err(|error| (id, error.to_string()))?;
-                Ok((checked, pin))
-            })
-            .collect::<Result<_, (String, String)>>()
-            .map_err(|(id, error)| LockFileError::Invalid {
+        let mut lock = Self::default();
+        for (id, entry) in document.revisions {
+            let invalid = |error: String| LockFileError::Invalid {
                 line: None,
                 message: format!("revision {id}: {error}"),
-            })?;
-        Ok(Self { pins })
+            };
+            let checked = RevisionId::new(&id).map_err(|error| invalid(error.to_string()))?;
+            if let Some(approval) = entry.approval().map_err(invalid)? {
+                lock.approvals.insert(checked.clone(), approval);
+            }
+            lock.pins.insert(checked, entry.check().map_err(invalid)?);
+        }
+        Ok(lock)
     }
 
     /// What is pinned of a revision.
@@ -144,9 +167,26 @@ impl Lock {
         self.pins.insert(id, pin);
     }
 
+    /// The last approval of a revision, be it for what is pinned now or for what was pinned before.
+    pub fn approval(&self, id: &str) -> Option<&Approval> {
+        self.approvals.get(id)
+    }
+
+    /// Approves a revision that is pinned, in the place of what was approved before.
+    pub fn approve(&mut self, id: RevisionId, approval: Approval) {
+        self.approvals.insert(id, approval);
+    }
+
+    /// Whether any revision was ever approved: from then on approvals are asked for.
+    pub fn has_approvals(&self) -> bool {
+        !self.approvals.is_empty()
+    }
+
     /// Forgets the revisions that no migration has any more.
     pub fn retain(&mut self, migrations: &Migrations) {
         self.pins
+            .retain(|id, _| migrations.get(id.as_str()).is_some());
+        self.approvals
             .retain(|id, _| migrations.get(id.as_str()).is_some());
     }
 
@@ -200,6 +240,22 @@ impl Lock {
                     let _ = write!(text, ", {name} = \"{digest}\"");
                 }
             }
+            if let Some(approval) = self.approvals.get(id) {
+                let approved = match &approval.capabilities {
+                    None => toml_edit::Value::from(EVERYTHING),
+                    Some(capabilities) => {
+                        let list: toml_edit::Array =
+                            capabilities.iter().map(ToString::to_string).collect();
+                        toml_edit::Value::Array(list)
+                    }
+                };
+                // With its own digest: an approval for an earlier content is kept, and is not one for this content.
+                let _ = write!(
+                    text,
+                    ", approved = {approved}, approved_digest = \"{}\"",
+                    approval.digest
+                );
+            }
             text.push_str(" }\n");
         }
         text
@@ -207,6 +263,29 @@ impl Lock {
 }
 
 impl PinEntry {
+    fn approval(&self) -> Result<Option<Approval>, String> {
+        let (approved, digest) = match (&self.approved, &self.approved_digest) {
+            (None, None) => return Ok(None),
+            (Some(approved), Some(digest)) => (approved, digest),
+            _ => return Err("`approved` and `approved_digest` go together".to_owned()),
+        };
+        let capabilities = match approved {
+            Approved::List(list) => Some(list.clone()),
+            Approved::Word(word) if word == EVERYTHING => None,
+            Approved::Word(word) => {
+                return Err(format!(
+                    "approved = \"{word}\" is neither a list nor \"{EVERYTHING}\""
+                ));
+            }
+        };
+        Ok(Some(Approval {
+            digest: digest
+                .parse()
+                .map_err(|error: crate::digest::InvalidDigest| error.to_string())?,
+            capabilities,
+        }))
+    }
+
     fn check(&self) -> Result<Pin, String> {
         let optional = |digest: &Option<String>| {
             digest
@@ -249,6 +328,27 @@ mod tests {
         assert_eq!(Lock::parse(&text).unwrap(), lock);
         let lines: Vec<&str> = text.lines().skip(4).map(|line| &line[..5]).collect();
         assert_eq!(lines, ["0a = ", "\"b.1\""]);
+    }
+
+    #[test]
+    fn an_approval_outlives_another_pin_but_is_not_for_it() {
+        let mut lock = Lock::default();
+        let id = RevisionId::new("a").unwrap();
+        lock.pin(id.clone(), pin("a", None));
+        let digest = pin("a", None).digest;
+        let capabilities = Some("select users(id); insert \"Odd\"".parse().unwrap());
+        let approval = Approval {
+            digest,
+            capabilities,
+        };
+        lock.approve(id.clone(), approval.clone());
+        lock.pin(id, pin("b", None));
+        let read = Lock::parse(&lock.to_text()).unwrap();
+        assert_eq!(read, lock);
+        assert_eq!(read.approval("a"), Some(&approval));
+        assert_ne!(read.get("a").unwrap().digest, digest);
+        let alone = lock.to_text().replace("approved_digest", "source");
+        assert!(Lock::parse(&alone).is_err());
     }
 
     #[test]

@@ -1,0 +1,137 @@
+//! What the migrations of a project ask for, beside what an operator has approved of it.
+
+use super::{BuildFailure, Project};
+use crate::capability::Capabilities;
+use crate::config::Root;
+use crate::digest::Digest;
+use crate::migration::PrepareError;
+use crate::revision::RevisionId;
+use crate::source::{Approval, Body, Lock, SourceError, SourceRevision};
+
+/// What one revision asks for, and what was last approved of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Petition {
+    /// The revision.
+    pub revision: RevisionId,
+    /// Of what would run.
+    pub digest: Digest,
+    /// What it asks for; `None` is all that an SQL file may do.
+    pub request: Option<Capabilities>,
+    /// The last approval, be it for this content or for an earlier one.
+    pub approval: Option<Approval>,
+}
+
+impl Petition {
+    fn of(source: &SourceRevision, lock: &Lock) -> Result<Self, SourceError> {
+        Ok(Self {
+            revision: source.revision.id.clone(),
+            digest: source.digest()?,
+            request: match &source.body {
+                Body::Sql(_) => None,
+                Body::Component(component) => {
+                    Some(component.manifest().capabilities.capabilities.clone())
+                }
+            },
+            approval: lock.approval(source.revision.id.as_str()).cloned(),
+        })
+    }
+
+    /// Whether it is approved: for exactly this content, and for all that it asks for.
+    pub fn is_approved(&self) -> bool {
+        self.refusal().is_none()
+    }
+
+    /// Why it is not approved.
+    fn refusal(&self) -> Option<String> {
+        let Some(approval) = &self.approval else {
+            return Some("it is not approved".to_owned());
+        };
+        let beyond = self.beyond(approval);
+        if !beyond.is_empty() {
+            return Some(format!(
+                "it asks for more than is approved: {}",
+                beyond.join("; ")
+            ));
+        }
+        (approval.digest != self.digest)
+            .then(|| "it is not the content that was approved".to_owned())
+    }
+
+    fn beyond(&self, approval: &Approval) -> Vec<String> {
+        match (&self.request, &approval.capabilities) {
+            (_, None) => Vec::new(),
+            (None, Some(_)) => vec!["everything".to_owned()],
+            (Some(request), Some(approved)) => request
+                .iter()
+                .filter(|asked| !approved.cover(asked))
+                .map(ToString::to_string)
+                .collect(),
+        }
+    }
+}
+
+impl Project {
+    /// What revisions ask for, beside their last approvals.
+    ///
+    /// # Errors
+    /// A lock file or a migration that cannot be read.
+    pub fn petitions(
+        &self,
+        root: &Root,
+        revisions: &[&RevisionId],
+    ) -> Result<Vec<Petition>, BuildFailure> {
+        let lock = Lock::read(root)?;
+        let migrations = self.migrations();
+        revisions
+            .iter()
+            .filter_map(|id| migrations.get(id.as_str()))
+            .map(|source| Ok(Petition::of(source, &lock)?))
+            .collect()
+    }
+
+    /// Approves what was read, as it was read: a migration that has changed since is not approved by it.
+    ///
+    /// # Errors
+    /// A lock file that cannot be read or written.
+    pub fn approve(&self, root: &Root, petitions: &[Petition]) -> Result<(), BuildFailure> {
+        let mut lock = Lock::read(root)?;
+        for petition in petitions {
+            lock.approve(
+                petition.revision.clone(),
+                Approval {
+                    digest: petition.digest,
+                    capabilities: petition.request.clone(),
+                },
+            );
+        }
+        Ok(lock.write(root)?)
+    }
+}
+
+/// Refuses revisions that are not approved. A lock file without any approval asks for none.
+pub(super) fn check(lock: &Lock, sources: &[&SourceRevision]) -> Result<(), PrepareError> {
+    if !lock.has_approvals() {
+        return Ok(());
+    }
+    let mut refused = Vec::new();
+    for source in sources {
+        let petition = Petition::of(source, lock)
+            .map_err(|error| PrepareError::Build(std::sync::Arc::new(BuildFailure::from(error))))?;
+        if let Some(why) = petition.refusal() {
+            refused.push((petition.revision, why));
+        }
+    }
+    let Some(((first, why), others)) = refused.split_first() else {
+        return Ok(());
+    };
+    let mut reason = why.clone();
+    let mut command = format!("whimbrel approve {first}");
+    for (revision, why) in others {
+        reason.push_str(&format!("; revision {revision}: {why}"));
+        command.push_str(&format!(" {revision}"));
+    }
+    Err(PrepareError::Refused {
+        revision: first.clone(),
+        reason: format!("{reason}; read it and run `{command}`"),
+    })
+}
