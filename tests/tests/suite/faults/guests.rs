@@ -113,7 +113,7 @@ on_every_database! {
             // The failed statement is undone by itself, and the transaction lives.
             Backend::Sqlite => is_refused(&db, "SELEKT 1").await,
             // The transaction is lost with it, whatever the guest says.
-            Backend::Postgres(_) => fails(&db, "ignore-error", "SELEKT 1", "", "an earlier statement has failed").await,
+            Backend::Postgres(_) => fails(&db, "ignore-error", "SELECT 1 / 0", "", "an earlier statement has failed").await,
         }
     }
 
