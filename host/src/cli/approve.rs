@@ -1,6 +1,8 @@
 //! `whimbrel approve`
 
 use serde::Serialize;
+use whimbrel::engine::{Cause, RunFailure};
+use whimbrel::migration::PrepareError;
 use whimbrel::project::{Petition, Rebuild};
 use whimbrel::revision::RevisionId;
 
@@ -52,6 +54,16 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
             show(context, petition);
         }
     }
+    let refused = petitions
+        .iter()
+        .find(|petition| !petition.objections.is_empty());
+    if let Some(petition) = refused {
+        let refused = PrepareError::Refused {
+            revision: petition.revision.clone(),
+            reason: format!("it {}", petition.objections.join("; it ")),
+        };
+        return Err(RunFailure::untouched(Cause::Prepare(refused)).into());
+    }
     if !petitions.is_empty() && !args.yes {
         match report.confirm("Approve this?") {
             Answer::Yes => {}
@@ -96,7 +108,7 @@ fn show(context: &Context, petition: &Petition) {
     let report = context.report;
     report.line(&petition.revision);
     let lines = |capabilities: &Option<_>| match capabilities {
-        None => vec!["everything that an SQL file may do".to_owned()],
+        None => vec!["all that a SQL file may do".to_owned()],
         Some(list) => {
             let list: &whimbrel::capability::Capabilities = list;
             list.iter().map(ToString::to_string).collect()
@@ -117,6 +129,9 @@ fn show(context: &Context, petition: &Petition) {
     }
     for line in before.iter().filter(|line| !asked.contains(line)) {
         report.line(format_args!("  - {line}"));
+    }
+    for objection in &petition.objections {
+        report.line(format_args!("  it {objection}"));
     }
     if petition
         .approval

@@ -15,23 +15,28 @@ pub struct Petition {
     pub revision: RevisionId,
     /// Of what would run.
     pub digest: Digest,
-    /// What it asks for; `None` is all that an SQL file may do.
+    /// What it asks for; `None` for a SQL file that does not say: all that a SQL file may do, or under a policy what that
+    /// gives it.
     pub request: Option<Capabilities>,
+    /// What the policy has against it.
+    pub objections: Vec<String>,
     /// The last approval, be it for this content or for an earlier one.
     pub approval: Option<Approval>,
 }
 
 impl Petition {
-    fn of(source: &SourceRevision, lock: &Lock) -> Result<Self, SourceError> {
+    fn of(project: &Project, source: &SourceRevision, lock: &Lock) -> Result<Self, SourceError> {
+        let decision = project.decision(&source.revision.id);
         Ok(Self {
             revision: source.revision.id.clone(),
             digest: source.digest()?,
             request: match &source.body {
-                Body::Sql(_) => None,
+                Body::Sql(file) => file.request().cloned(),
                 Body::Component(component) => {
                     Some(component.manifest().capabilities.capabilities.clone())
                 }
             },
+            objections: decision.map_or_else(|_| Vec::new(), |decision| decision.reasons()),
             approval: lock.approval(source.revision.id.as_str()).cloned(),
         })
     }
@@ -85,7 +90,7 @@ impl Project {
         revisions
             .iter()
             .filter_map(|id| migrations.get(id.as_str()))
-            .map(|source| Ok(Petition::of(source, &lock)?))
+            .map(|source| Ok(Petition::of(self, source, &lock)?))
             .collect()
     }
 
@@ -108,14 +113,18 @@ impl Project {
     }
 }
 
-/// Refuses revisions that are not approved. A lock file without any approval asks for none.
-pub(super) fn check(lock: &Lock, sources: &[&SourceRevision]) -> Result<(), PrepareError> {
-    if !lock.has_approvals() {
+/// Refuses revisions that are not approved. Without a policy, a lock file without any approval asks for none.
+pub(super) fn check(
+    project: &Project,
+    lock: &Lock,
+    sources: &[&SourceRevision],
+) -> Result<(), PrepareError> {
+    if project.policy().is_none() && !lock.has_approvals() {
         return Ok(());
     }
     let mut refused = Vec::new();
     for source in sources {
-        let petition = Petition::of(source, lock)
+        let petition = Petition::of(project, source, lock)
             .map_err(|error| PrepareError::Build(std::sync::Arc::new(BuildFailure::from(error))))?;
         if let Some(why) = petition.refusal() {
             refused.push((petition.revision, why));

@@ -159,11 +159,30 @@ impl Project {
             Pinning::Locked(root) => self.check_pins(root, revisions, direction),
             // What is applied is reverted by the code that was applied, not by a newer one.
             Pinning::Develop(_) if direction == Direction::Downgrade => Ok(()),
-            Pinning::Develop(root) => self
-                .build(root, revisions, Rebuild::Stale, observer)
-                .map(|_| ())
-                .map_err(|error| PrepareError::Build(Arc::new(error))),
+            Pinning::Develop(root) => {
+                let failed = |error: BuildFailure| PrepareError::Build(Arc::new(error));
+                self.build(root, revisions, Rebuild::Stale, observer)
+                    .map_err(failed)?;
+                match self.policy() {
+                    None => Ok(()),
+                    Some(_) => {
+                        let lock = Lock::read(&**root).map_err(|error| failed(error.into()))?;
+                        self.check_approvals(&lock, revisions)
+                    }
+                }
+            }
         }
+    }
+
+    fn check_approvals(&self, lock: &Lock, revisions: &[&RevisionId]) -> Result<(), PrepareError> {
+        // What the policy refuses need not be approved first.
+        self.check_policy(revisions)?;
+        let migrations = self.migrations();
+        let sources: Vec<&SourceRevision> = revisions
+            .iter()
+            .filter_map(|id| migrations.get(id.as_str()))
+            .collect();
+        approval::check(self, lock, &sources)
     }
 
     fn check_pins(
@@ -188,13 +207,7 @@ impl Project {
             }
         }
         match direction {
-            Direction::Upgrade => {
-                let sources: Vec<&SourceRevision> = revisions
-                    .iter()
-                    .filter_map(|id| migrations.get(id.as_str()))
-                    .collect();
-                approval::check(&lock, &sources)
-            }
+            Direction::Upgrade => self.check_approvals(&lock, revisions),
             // What was applied may be undone, whatever was approved since.
             Direction::Downgrade => Ok(()),
         }
