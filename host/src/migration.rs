@@ -146,6 +146,8 @@ pub enum PrepareError {
         revision: RevisionId,
         /// Why.
         reason: String,
+        /// What to do about it.
+        remedy: String,
     },
     /// It could not be built, or what was built could not be kept.
     #[error(transparent)]

@@ -15,6 +15,7 @@ use thiserror::Error;
 
 pub use approval::Petition;
 pub use build::{BuildFailure, Built, Pinning, Rebuild, WORK_FOLDER};
+pub use decision::ASK_THE_OPERATOR;
 pub use learned::RequestError;
 pub use start::Start;
 

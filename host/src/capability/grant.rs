@@ -92,7 +92,12 @@ impl NotGranted {
         if self.granted.is_empty() {
             return "nothing is granted there".to_owned();
         }
-        let granted: Vec<String> = self.granted.iter().map(|one| format!("`{one}`")).collect();
+        const SHOWN: usize = 6;
+        let shown = self.granted.iter().take(SHOWN);
+        let mut granted: Vec<String> = shown.map(|one| format!("`{one}`")).collect();
+        if let Some(more @ 1..) = self.granted.len().checked_sub(SHOWN) {
+            granted.push(format!("and {more} more"));
+        }
         format!("granted there: {}", granted.join(", "))
     }
 }

@@ -3,7 +3,7 @@
 use serde::Serialize;
 use whimbrel::engine::{Cause, RunFailure};
 use whimbrel::migration::PrepareError;
-use whimbrel::project::{Petition, Rebuild};
+use whimbrel::project::{ASK_THE_OPERATOR, Petition, Rebuild};
 use whimbrel::revision::RevisionId;
 
 use super::context::{Context, resolve};
@@ -61,6 +61,7 @@ pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
         let refused = PrepareError::Refused {
             revision: petition.revision.clone(),
             reason: format!("it {}", petition.objections.join("; it ")),
+            remedy: ASK_THE_OPERATOR.to_owned(),
         };
         return Err(RunFailure::untouched(Cause::Prepare(refused)).into());
     }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use whimbrel::capability::{Capability, NotGranted, Pattern, Request};
 use whimbrel::config::ConfigError;
 use whimbrel::driver::backup::BackupError;
 use whimbrel::driver::{DatabaseError, DriverError};
@@ -335,7 +336,28 @@ fn build_hint(failure: &BuildFailure) -> Option<String> {
     }
 }
 
+/// How to ask for what was not granted.
+fn grant_hint(refusal: &NotGranted) -> String {
+    if let Some(rule) = &refusal.denied_by {
+        return format!("a rule of the policy denies `{rule}`, whatever is asked for");
+    }
+    let wanted = Capability {
+        action: refusal.access.action,
+        object: Pattern::exactly(&refusal.access.object),
+        columns: refusal.access.columns.clone(),
+    };
+    let (key, entry) = Request::entry(&wanted);
+    let entry = entry.replace('\\', "\\\\").replace('"', "\\\"");
+    format!(
+        "where it should do that, add `{key} = [\"{entry}\"]` to [capabilities] in its migration.toml (in a SQL file \
+         `-- capabilities: {wanted}`), and approve it where approvals are asked for"
+    )
+}
+
 fn driver_hint(error: &DriverError) -> Option<String> {
+    if let DriverError::NotGranted(refusal) = error {
+        return Some(grant_hint(refusal));
+    }
     match error {
         DriverError::Connect { source, .. }
             if source.to_string().contains("unsupported startup parameter") =>
@@ -416,9 +438,7 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
         Cause::LockLost | Cause::VersionConflict { .. } => {
             "see `whimbrel current`, make sure that no other run is going on, and run this again"
         }
-        Cause::Prepare(PrepareError::Refused { .. }) => {
-            "run `whimbrel build`, review the change of whimbrel.lock, and commit it"
-        }
+        Cause::Prepare(PrepareError::Refused { remedy, .. }) => return Some(remedy.clone()),
         Cause::Restore { source, .. } => match source.as_ref() {
             BackupError::Database(error) if error.is_transient() => {
                 "something else uses the database; stop it and run this again"

@@ -141,6 +141,7 @@ pub(super) fn check(
     }
     Err(PrepareError::Refused {
         revision: first.clone(),
-        reason: format!("{reason}; read it and run `{command}`"),
+        reason,
+        remedy: format!("read what is asked for and approve it: `{command}`"),
     })
 }

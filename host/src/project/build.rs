@@ -203,6 +203,9 @@ impl Project {
                 return Err(PrepareError::Refused {
                     revision: source.revision.id.clone(),
                     reason: refusal(drift).to_owned(),
+                    remedy:
+                        "run `whimbrel build`, review the change of whimbrel.lock, and commit it"
+                            .to_owned(),
                 });
             }
         }

@@ -10,6 +10,10 @@ use crate::policy::{Decision, Facts, POLICY_FILE, Policy, PolicyError, Subject};
 use crate::revision::RevisionId;
 use crate::source::{Body, Files};
 
+/// What to do where a policy does not allow what is asked for.
+pub const ASK_THE_OPERATOR: &str =
+    "have it ask for less in its [capabilities], or have a rule in the policy grant it";
+
 impl Project {
     /// The rules that its migrations are held to, where there are any.
     pub fn policy(&self) -> Option<&Policy> {
@@ -108,6 +112,7 @@ impl Project {
             Some(revision) => Err(PrepareError::Refused {
                 revision: revision.clone(),
                 reason: reasons.join("; "),
+                remedy: ASK_THE_OPERATOR.to_owned(),
             }),
         }
     }
