@@ -100,6 +100,21 @@ const SCHEMA: &str = "
 
 /// What a migration tries, what it is granted, and what the failure must name.
 const ATTACKS: &[(&str, &str, &str)] = &[
+    (
+        "CREATE TEMP TABLE pg_locks AS SELECT * FROM pg_catalog.pg_locks LIMIT 0; SELECT * FROM secrets",
+        "",
+        "secrets",
+    ),
+    (
+        "CREATE TEMP TABLE pg_class AS SELECT * FROM pg_catalog.pg_class LIMIT 0; DELETE FROM secrets",
+        "select secrets",
+        "delete secrets",
+    ),
+    (
+        "CREATE TEMP TABLE pg_proc AS SELECT * FROM pg_catalog.pg_proc LIMIT 0; CREATE FUNCTION app.f() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
+        "",
+        "code function app.f",
+    ),
     ("SELECT * FROM secrets", "select users", "secrets"),
     (
         "SELECT * FROM secrets WHERE id = 1",

@@ -1,4 +1,5 @@
-//! What is asked of the catalog. The session has its own settings when it is asked, so that no name is a migration's.
+//! What is asked of the catalog. Each name and operator in it says its schema: a temporary table or type that a migration made
+//! would come before the catalog's.
 
 /// Before a migration and after it the same is asked, so that a row that was there before is known by its place.
 pub(super) const LOOK: &str = include_str!("look.sql");
