@@ -104,9 +104,12 @@ fn settle(project: &Project, config: &Config, learned: Learned) -> Result<Lesson
         .is_some_and(|revision| revision.kind == Kind::Component);
     // A SQL file that asks for nothing may do anything, unless a policy says otherwise.
     let matters = is_component || !asked.is_empty();
-    let changes = !(missing.is_empty() && unused.is_empty());
+    let changes = !missing.is_empty();
+    // What was not needed here may be needed where there are rows.
+    let mut wanted = asked.clone();
+    wanted.extend(missing.iter().cloned());
     let written = match matters && changes {
-        true => Some(project.write_request(&config.root, &revision, &request)?),
+        true => Some(project.write_request(&config.root, &revision, &wanted)?),
         false => None,
     };
     Ok(Lesson {
@@ -135,7 +138,7 @@ fn print(report: Report, lessons: &[Lesson]) {
             }
         }
         for one in lesson.unused.iter() {
-            report.line(format_args!("  {} {one}", "-".red()));
+            report.line(format_args!("  {} {one}  (not needed here)", "?".yellow()));
         }
         if let Seen::Missed(why) = &lesson.downgrade {
             report.line(format_args!("    its downgrade was not seen: {why}"));

@@ -101,6 +101,17 @@ const SCHEMA: &str = "
 /// What a migration tries, what it is granted, and what the failure must name.
 const ATTACKS: &[(&str, &str, &str)] = &[
     (
+        "CREATE TABLE heir () INHERITS (secrets)",
+        "create table heir",
+        "alter table secrets",
+    ),
+    (
+        "COMMENT ON COLUMN secrets.word IS 'x'",
+        "alter table users",
+        "alter table secrets",
+    ),
+    ("SELECT lo_create(0)", "", "pg_largeobject_metadata"),
+    (
         "CREATE TEMP TABLE pg_locks AS SELECT * FROM pg_catalog.pg_locks LIMIT 0; SELECT * FROM secrets",
         "",
         "secrets",

@@ -510,6 +510,10 @@ impl Session for PostgresSession {
     }
 
     async fn touched(&mut self) -> Result<Touched, DriverError> {
+        // It cannot be committed, and the commit says why.
+        if self.transaction == Transaction::Failed {
+            return Ok(Touched::default());
+        }
         self.enter()?;
         let result = self.touched_inner().await;
         self.leave(result)

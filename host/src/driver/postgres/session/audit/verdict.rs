@@ -85,7 +85,7 @@ impl Judge<'_> {
                 return Err(denied(&message, &relation.name, "it belongs to Whimbrel"));
             }
         }
-        const ALWAYS: [&str; 9] = [
+        const ALWAYS: [&str; 10] = [
             "pg_event_trigger",
             "pg_default_acl",
             "pg_db_role_setting",
@@ -95,6 +95,7 @@ impl Judge<'_> {
             "pg_foreign_server",
             "pg_publication",
             "pg_subscription",
+            "pg_largeobject_metadata",
         ];
         match self
             .news()
@@ -160,8 +161,7 @@ impl Judge<'_> {
         let access = Access::new(action, name).with_columns(NO_COLUMN);
         self.before
             .grant
-            .check(&access, &self.before.default_schema)
-            .is_ok()
+            .allows(&access, &self.before.default_schema)
     }
 
     /// Whether a parent of a partition, an inheritance child or an owned sequence, or a view over it, is granted and was
@@ -410,7 +410,8 @@ impl Judge<'_> {
                     }
                     continue;
                 }
-                "pg_attribute" | "pg_sequence" | "pg_constraint" | "pg_attrdef" => {
+                "pg_attribute" | "pg_sequence" | "pg_constraint" | "pg_attrdef" | "pg_inherits"
+                | "pg_description" => {
                     if let Some(relation) = &table
                         && self
                             .before
