@@ -274,4 +274,25 @@ on_every_postgres! {
         let error = session.execute_many("INSERT INTO own (id, a) VALUES ($1, $2)", &bad).await.unwrap_err();
         assert_eq!(error.database().and_then(|error| error.sqlstate.clone()).as_deref(), Some("23514"));
     }
+
+    async fn what_cursors_hold_together_is_limited(db: Database) {
+        let mut session = session(&db, as_guest()).await;
+        let limit = ResultLimit { rows: 1000, bytes: 1000 };
+        // Narrow rows lead to a long run, and then wide ones come.
+        let sql = "SELECT CASE WHEN n <= 9 THEN 'x' ELSE repeat('y', 700) END FROM generate_series(1, 17) AS n";
+        let first = session.open_cursor(sql, &[]).await.unwrap();
+        let second = session.open_cursor(sql, &[]).await.unwrap();
+        assert!(session.fetch(first, 1000, limit).await.unwrap().len() >= 9);
+        let error = session.fetch(second, 1000, limit).await.unwrap_err();
+        assert!(matches!(error, DriverError::Limit { unit: "bytes", .. }), "{error:?}");
+        let mut left = 0;
+        loop {
+            let rows = session.fetch(first, 1000, limit).await.unwrap();
+            if rows.is_empty() {
+                break;
+            }
+            left += rows.len();
+        }
+        assert!(left > 0 && left <= 8, "{left}");
+    }
 }
