@@ -51,7 +51,7 @@ pub struct RowBuffer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Met {
-    /// Nothing but nulls: its form is not decided.
+    /// Nothing but nulls since it was made or cleared: its form may still change.
     Nulls,
     Values,
 }
@@ -90,6 +90,11 @@ impl RowBuffer {
         };
         row.write_row(&mut writer);
         let written = writer.written;
+        if batch.rows == 0 {
+            batch.columns.truncate(written);
+            batch.nulls.truncate(written);
+            self.met.truncate(written);
+        }
         let width = batch.columns.len();
         if written == width && width > 0 {
             batch.rows += 1;
@@ -118,13 +123,15 @@ impl RowBuffer {
         self.len() == 0
     }
 
-    /// Takes all rows out; rows of another width can follow.
+    /// Takes all rows out, and keeps the memory that they had; rows of another width can follow.
     pub fn clear(&mut self) {
         let batch = &mut self.batch;
         batch.rows = 0;
-        batch.nulls.clear();
-        batch.columns.clear();
-        self.met.clear();
+        for (column, nulls) in batch.columns.iter_mut().zip(&mut batch.nulls) {
+            truncate(column, 0);
+            nulls.clear();
+        }
+        self.met.fill(Met::Nulls);
     }
 
     /// How many values each row has.
@@ -249,7 +256,9 @@ impl RowWriter<'_> {
         }
         if self.met[at] == Met::Nulls && !matches!(value, ValueRef::Null) {
             self.met[at] = Met::Values;
-            *column = empty(value, self.rows);
+            if self.rows > 0 || !takes(column, value) {
+                *column = empty(value, self.rows);
+            }
         }
         append(column, value, self.rows, nulls);
     }
@@ -294,6 +303,18 @@ fn append(column: &mut ColumnData, value: ValueRef<'_>, len: usize, nulls: &[u8]
             *column = ColumnData::Values(values);
         }
     }
+}
+
+/// Whether a column is of the form that such a value takes.
+fn takes(column: &ColumnData, value: ValueRef<'_>) -> bool {
+    matches!(
+        (column, value),
+        (ColumnData::Booleans(_), ValueRef::Boolean(_))
+            | (ColumnData::Int64s(_), ValueRef::Integer(_))
+            | (ColumnData::Float64s(_), ValueRef::Float(_))
+            | (ColumnData::Texts(_), ValueRef::Text(_))
+            | (ColumnData::Blobs(_), ValueRef::Bytes(_))
+    )
 }
 
 /// A column of the form that such a value takes, after so many nulls.
@@ -429,6 +450,27 @@ mod tests {
         assert_eq!(batch.columns[2], ColumnData::Float64s(vec![0.0, 0.5]));
         assert_eq!(batch.nulls, [vec![], vec![], vec![1], vec![]]);
         assert_eq!(batch.columns[3], ColumnData::Booleans(vec![1, 0]));
+        Ok(())
+    }
+
+    #[test]
+    fn a_cleared_buffer_takes_anything() -> Result<(), Error> {
+        let mut buffer = RowBuffer::new();
+        buffer.push(&(1_i64, Some("a"), 0.5))?;
+        buffer.push(&(2_i64, None::<&str>, 1.5))?;
+        buffer.clear();
+        assert!(buffer.is_empty());
+        buffer.push(&(None::<i64>, 7_i64))?;
+        buffer.push(&(3_i64, 8_i64))?;
+        assert_eq!(buffer.row(0), [Value::Null, Value::Int64(7)]);
+        assert_eq!(buffer.row(1), [Value::Int64(3), Value::Int64(8)]);
+        assert_eq!(buffer.batch.columns[1], ColumnData::Int64s(vec![7, 8]));
+        buffer.clear();
+        buffer.push(&(None::<i64>, None::<i64>, "x"))?;
+        assert_eq!(
+            buffer.row(0),
+            [Value::Null, Value::Null, Value::from_text("x")]
+        );
         Ok(())
     }
 
