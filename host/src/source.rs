@@ -16,6 +16,7 @@ mod lock;
 mod manifest;
 mod parameters;
 mod read;
+mod seal;
 mod sql_file;
 mod sql_migration;
 
@@ -29,6 +30,7 @@ pub use files::{Entry, EntryKind, Files};
 pub use include_dir;
 pub use lock::{Approval, Drift, LOCK_FILE, Lock, LockFileError, Pin};
 pub use manifest::{MANIFEST_FILE, Manifest};
+pub use seal::{SECTION, Seal};
 pub use sql_file::{Section, SqlFile};
 pub use sql_migration::SqlMigration;
 

@@ -152,8 +152,8 @@ impl RowBuffer {
     }
 
     #[cfg(target_family = "wasm")]
-    pub(crate) fn batch(&self) -> types::Batch {
-        self.batch.clone()
+    pub(crate) fn batch(&self) -> &types::Batch {
+        &self.batch
     }
 }
 

@@ -1,5 +1,7 @@
 //! What one call of a guest may use.
 
+mod text;
+
 use std::fmt;
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! `whimbrel approve`
 
 use serde::Serialize;
+use whimbrel::capability::{Capabilities, Limits};
 use whimbrel::engine::{Cause, RunFailure};
 use whimbrel::migration::PrepareError;
 use whimbrel::project::{ASK_THE_OPERATOR, Petition, Rebuild};
@@ -28,6 +29,7 @@ struct Entry<'a> {
     revision: &'a RevisionId,
     digest: String,
     request: Option<Vec<String>>,
+    limits: &'a Limits,
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
@@ -100,6 +102,7 @@ impl<'a> Entry<'a> {
                 .request
                 .as_ref()
                 .map(|request| request.iter().map(ToString::to_string).collect()),
+            limits: &petition.limits,
         }
     }
 }
@@ -108,18 +111,11 @@ impl<'a> Entry<'a> {
 fn show(context: &Context, petition: &Petition) {
     let report = context.report;
     report.line(&petition.revision);
-    let lines = |capabilities: &Option<_>| match capabilities {
-        None => vec!["all that a SQL file may do".to_owned()],
-        Some(list) => {
-            let list: &whimbrel::capability::Capabilities = list;
-            list.iter().map(ToString::to_string).collect()
-        }
-    };
-    let asked = lines(&petition.request);
+    let asked = lines(petition.request.as_ref(), &petition.limits);
     let before = petition
         .approval
         .as_ref()
-        .map(|approval| lines(&approval.capabilities))
+        .map(|approval| lines(approval.capabilities.as_ref(), &approval.limits))
         .unwrap_or_default();
     if asked.is_empty() {
         report.line("    asks for nothing");
@@ -131,6 +127,9 @@ fn show(context: &Context, petition: &Petition) {
     for line in before.iter().filter(|line| !asked.contains(line)) {
         report.line(format_args!("  - {line}"));
     }
+    for (name, amount) in petition.capped.differing(&petition.limits) {
+        report.line(format_args!("  the policy caps {name} at {amount}"));
+    }
     for objection in &petition.objections {
         report.line(format_args!("  it {objection}"));
     }
@@ -141,4 +140,15 @@ fn show(context: &Context, petition: &Petition) {
     {
         report.line("  its content has changed since it was approved");
     }
+}
+
+/// What is asked for or approved, a line each.
+fn lines(capabilities: Option<&Capabilities>, limits: &Limits) -> Vec<String> {
+    let mut lines = match capabilities {
+        None => vec!["all that a SQL file may do".to_owned()],
+        Some(list) => list.iter().map(ToString::to_string).collect(),
+    };
+    let limits = limits.set().into_iter();
+    lines.extend(limits.map(|(name, amount)| format!("limit {name} {amount}")));
+    lines
 }

@@ -88,6 +88,11 @@ impl<'a> Views<'a> {
 }
 
 impl RevisionView<'_> {
+    /// What it is made of.
+    pub(crate) fn kind(&self) -> whimbrel::revision::Kind {
+        self.kind
+    }
+
     /// What is special about it, in parentheses after its id.
     fn marks(&self) -> String {
         let flags = [

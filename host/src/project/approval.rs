@@ -1,7 +1,7 @@
 //! What the migrations of a project ask for, beside what an operator has approved of it.
 
 use super::{BuildFailure, Project};
-use crate::capability::Capabilities;
+use crate::capability::{Capabilities, Limits};
 use crate::config::Root;
 use crate::digest::Digest;
 use crate::migration::PrepareError;
@@ -18,6 +18,10 @@ pub struct Petition {
     /// What it asks for; `None` for a SQL file that does not say: all that a SQL file may do, or under a policy what that
     /// gives it.
     pub request: Option<Capabilities>,
+    /// What a call of it may use by its manifest; the defaults for a SQL file.
+    pub limits: Limits,
+    /// What a call of it may use by the policy; as `limits` where there is none.
+    pub capped: Limits,
     /// What the policy has against it.
     pub objections: Vec<String>,
     /// The last approval, be it for this content or for an earlier one.
@@ -27,6 +31,10 @@ pub struct Petition {
 impl Petition {
     fn of(project: &Project, source: &SourceRevision, lock: &Lock) -> Result<Self, SourceError> {
         let decision = project.decision(&source.revision.id);
+        let limits = match &source.body {
+            Body::Sql(_) => Limits::default(),
+            Body::Component(component) => component.manifest().limits,
+        };
         Ok(Self {
             revision: source.revision.id.clone(),
             digest: source.digest()?,
@@ -36,6 +44,10 @@ impl Petition {
                     Some(component.manifest().capabilities.capabilities.clone())
                 }
             },
+            limits,
+            capped: decision
+                .as_ref()
+                .map_or(limits, |decision| decision.grant.limits),
             objections: decision.map_or_else(|_| Vec::new(), |decision| decision.reasons()),
             approval: lock.approval(source.revision.id.as_str()).cloned(),
         })
@@ -46,8 +58,8 @@ impl Petition {
         self.refusal().is_none()
     }
 
-    /// Why it is not approved.
-    fn refusal(&self) -> Option<String> {
+    /// Why it is not approved; `None` where it is.
+    pub fn refusal(&self) -> Option<String> {
         let Some(approval) = &self.approval else {
             return Some("it is not approved".to_owned());
         };
@@ -62,7 +74,7 @@ impl Petition {
             .then(|| "it is not the content that was approved".to_owned())
     }
 
-    fn beyond(&self, approval: &Approval) -> Vec<String> {
+    fn capabilities_beyond(&self, approval: &Approval) -> Vec<String> {
         match (&self.request, &approval.capabilities) {
             (_, None) => Vec::new(),
             (None, Some(_)) => vec!["everything".to_owned()],
@@ -72,6 +84,18 @@ impl Petition {
                 .map(ToString::to_string)
                 .collect(),
         }
+    }
+
+    /// What it asks for beyond an approval.
+    fn beyond(&self, approval: &Approval) -> Vec<String> {
+        let limits = self.limits.beyond(&approval.limits);
+        let limits = limits
+            .into_iter()
+            .map(|(name, asked, approved)| format!("{name} {asked} where {approved} is approved"));
+        self.capabilities_beyond(approval)
+            .into_iter()
+            .chain(limits)
+            .collect()
     }
 }
 
@@ -94,6 +118,19 @@ impl Project {
             .collect()
     }
 
+    /// What one revision asks for, beside its last approval.
+    ///
+    /// # Errors
+    /// As [`Project::petitions`]; `None` for a revision that no migration has.
+    pub fn petition(&self, revision: &RevisionId) -> Result<Option<Petition>, BuildFailure> {
+        let lock = Lock::read(&*self.files)?;
+        let migrations = self.migrations();
+        let source = migrations.get(revision.as_str());
+        Ok(source
+            .map(|source| Petition::of(self, source, &lock))
+            .transpose()?)
+    }
+
     /// Approves what was read, as it was read: a migration that has changed since is not approved by it.
     ///
     /// # Errors
@@ -106,6 +143,7 @@ impl Project {
                 Approval {
                     digest: petition.digest,
                     capabilities: petition.request.clone(),
+                    limits: petition.limits,
                 },
             );
         }
@@ -113,15 +151,12 @@ impl Project {
     }
 }
 
-/// Refuses revisions that are not approved. Without a policy, a lock file without any approval asks for none.
+/// Refuses revisions that are not approved.
 pub(super) fn check(
     project: &Project,
     lock: &Lock,
     sources: &[&SourceRevision],
 ) -> Result<(), PrepareError> {
-    if project.policy().is_none() && !lock.has_approvals() {
-        return Ok(());
-    }
     let mut refused = Vec::new();
     for source in sources {
         let petition = Petition::of(project, source, lock)

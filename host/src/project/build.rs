@@ -13,7 +13,8 @@ use crate::migration::PrepareError;
 use crate::revision::{Direction, RevisionId};
 use crate::scaffold::{self, ScaffoldError};
 use crate::source::{
-    Body, Component, Drift, Lock, LockFileError, Problem, SourceError, SourceErrors, SourceRevision,
+    Body, Component, Drift, Lock, LockFileError, MANIFEST_FILE, Problem, SourceError, SourceErrors,
+    SourceRevision,
 };
 
 /// The folder of a project for what can be made again: it is not kept in version control.
@@ -174,6 +175,36 @@ impl Project {
         }
     }
 
+    /// Refuses components that say something else about what they ask for than their manifests.
+    pub(super) fn check_seals(&self, revisions: &[&RevisionId]) -> Result<(), PrepareError> {
+        let migrations = self.migrations();
+        for source in revisions
+            .iter()
+            .filter_map(|id| migrations.get(id.as_str()))
+        {
+            let Body::Component(component) = &source.body else {
+                continue;
+            };
+            let disagreements = component
+                .disagreements()
+                .map_err(|error| PrepareError::Build(Arc::new(BuildFailure::from(error))))?;
+            if !disagreements.is_empty() {
+                return Err(PrepareError::Refused {
+                    revision: source.revision.id.clone(),
+                    reason: disagreements.join("; "),
+                    remedy: match component.is_built_here() {
+                        true => "run `whimbrel build`".to_owned(),
+                        false => format!(
+                            "have {} ask for the same as the component, or get another component",
+                            component.folder().join(MANIFEST_FILE)
+                        ),
+                    },
+                });
+            }
+        }
+        Ok(())
+    }
+
     fn check_approvals(&self, lock: &Lock, revisions: &[&RevisionId]) -> Result<(), PrepareError> {
         // What the policy refuses need not be approved first.
         self.check_policy(revisions)?;
@@ -209,6 +240,7 @@ impl Project {
                 });
             }
         }
+        self.check_seals(revisions)?;
         match direction {
             Direction::Upgrade => self.check_approvals(&lock, revisions),
             // What was applied may be undone, whatever was approved since.
@@ -229,10 +261,14 @@ fn refusal(drift: Drift) -> &'static str {
 /// Whether a component is missing, or is not what its source was last built to.
 pub(super) fn is_stale(lock: &Lock, source: &SourceRevision) -> Result<bool, SourceError> {
     match lock.check(source) {
-        Ok(drift) => Ok(matches!(
-            drift,
-            Some(Drift::Unpinned | Drift::Content | Drift::Source)
-        )),
+        Ok(Some(Drift::Unpinned | Drift::Content | Drift::Source)) => Ok(true),
+        // What it asks for is a part of it, and is written by the build.
+        Ok(Some(Drift::Parameters) | None) => Ok(match &source.body {
+            Body::Component(component) => !component
+                .seal()?
+                .is_some_and(|seal| *seal == component.manifest().seal()),
+            Body::Sql(_) => false,
+        }),
         Err(error) if matches!(error.problem, Problem::NotBuilt) => Ok(true),
         Err(error) => Err(error),
     }
@@ -248,17 +284,27 @@ fn build_one(
     observer.event(&Event::Building { revision });
     scaffold::unpack_sdk(root)?;
     let folder = root.path().join(component.folder());
-    let built = build::build(Request {
+    let failed = |error: BuildError| BuildFailure::Build {
+        revision: revision.clone(),
+        folder: component.folder().to_owned(),
+        source: Box::new(error),
+    };
+    let mut built = build::build(Request {
         folder: &folder,
         language: component.manifest().language.as_deref().unwrap_or_default(),
         target_dir: &root.path().join(WORK_FOLDER).join("target"),
         output: &mut |line| observer.event(&Event::Compiler { revision, line }),
     })
-    .map_err(|error| BuildFailure::Build {
-        revision: revision.clone(),
-        folder: component.folder().to_owned(),
-        source: Box::new(error),
-    })?;
+    .map_err(failed)?;
+    component
+        .manifest()
+        .seal()
+        .put_on(&mut built.component)
+        .map_err(|error| {
+            failed(BuildError::Encode {
+                reason: error.to_string(),
+            })
+        })?;
     let path = component.path();
     write(root, &path, &built.component)?;
     observer.event(&Event::Built {

@@ -213,6 +213,10 @@ impl Library for ProjectLibrary {
     fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError> {
         self.project
             .pin(revisions, direction, &self.pinning, &*self.observer)?;
+        // What is applied is reverted as it was built, whatever its manifest says now.
+        if direction == Direction::Upgrade {
+            self.project.check_seals(revisions)?;
+        }
         self.project.check_policy(revisions)?;
         let migrations = self.project.migrations();
         let components = revisions

@@ -12,6 +12,7 @@ use super::error::{Problem, SourceError};
 use super::files::{EntryKind, Files, join};
 use super::manifest::{MANIFEST_FILE, Manifest};
 use super::parameters;
+use super::seal::Seal;
 use crate::digest::Digest;
 
 /// Folders of a migration for what building leaves behind.
@@ -22,7 +23,22 @@ pub struct Component {
     folder: Utf8PathBuf,
     manifest: Manifest,
     files: Arc<dyn Files>,
-    digest: OnceLock<Digest>,
+    facts: OnceLock<Facts>,
+}
+
+/// What is known of the component's file once it was read.
+struct Facts {
+    digest: Digest,
+    seal: Result<Option<Seal>, String>,
+}
+
+impl Facts {
+    fn of(bytes: &[u8]) -> Self {
+        Self {
+            digest: Digest::of(bytes),
+            seal: Seal::of(bytes),
+        }
+    }
 }
 
 impl Component {
@@ -31,7 +47,7 @@ impl Component {
             folder,
             manifest,
             files,
-            digest: OnceLock::new(),
+            facts: OnceLock::new(),
         }
     }
 
@@ -61,9 +77,12 @@ impl Component {
     /// When it is not built or cannot be read, and when it is no longer the one that [`digest`](Self::digest) told.
     pub fn bytes(&self) -> Result<Vec<u8>, SourceError> {
         let bytes = self.read()?;
-        let digest = Digest::of(&bytes);
-        if *self.digest.get_or_init(|| digest) != digest {
-            return Err(SourceError::new(self.path(), Problem::Changed));
+        match self.facts.get() {
+            None => {
+                self.facts.get_or_init(|| Facts::of(&bytes));
+            }
+            Some(facts) if facts.digest == Digest::of(&bytes) => {}
+            Some(_) => return Err(SourceError::new(self.path(), Problem::Changed)),
         }
         Ok(bytes)
     }
@@ -73,13 +92,38 @@ impl Component {
     /// # Errors
     /// When it is not built or cannot be read.
     pub fn digest(&self) -> Result<Digest, SourceError> {
-        match self.digest.get() {
-            Some(digest) => Ok(*digest),
+        Ok(self.facts()?.digest)
+    }
+
+    fn facts(&self) -> Result<&Facts, SourceError> {
+        match self.facts.get() {
+            Some(facts) => Ok(facts),
             None => {
-                let digest = Digest::of(&self.read()?);
-                Ok(*self.digest.get_or_init(|| digest))
+                let facts = Facts::of(&self.read()?);
+                Ok(self.facts.get_or_init(|| facts))
             }
         }
+    }
+
+    /// What the component itself says that it asks for; `None` where it does not say.
+    ///
+    /// # Errors
+    /// When it is not built or cannot be read, and when it says it in a way that makes no sense.
+    pub fn seal(&self) -> Result<Option<&Seal>, SourceError> {
+        match &self.facts()?.seal {
+            Ok(seal) => Ok(seal.as_ref()),
+            Err(why) => Err(SourceError::new(self.path(), Problem::Seal(why.clone()))),
+        }
+    }
+
+    /// How what the component says that it asks for differs from its manifest, in a sentence each. A component that does not
+    /// say differs in nothing.
+    ///
+    /// # Errors
+    /// As [`Component::seal`].
+    pub fn disagreements(&self) -> Result<Vec<String>, SourceError> {
+        let seal = self.seal()?;
+        Ok(seal.map_or_else(Vec::new, |seal| seal.differences(&self.manifest.seal())))
     }
 
     fn read(&self) -> Result<Vec<u8>, SourceError> {

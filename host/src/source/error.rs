@@ -134,6 +134,9 @@ pub enum Problem {
     /// The component changed after its digest was taken.
     #[error("changed while the run was going on")]
     Changed,
+    /// What the component says that it asks for cannot be read.
+    #[error("{0}; build it again")]
+    Seal(String),
     /// A parameter of the run that does not fit the migration's.
     #[error("-x {name}={given}: the parameter is a {expected}")]
     Parameter {

@@ -1,7 +1,7 @@
 //! `whimbrel.lock`: what each migration was when it was last pinned.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 use std::io;
 
 use camino::Utf8Path;
@@ -11,7 +11,7 @@ use thiserror::Error;
 use super::error::SourceError;
 use super::files::Files;
 use super::{Migrations, SourceRevision};
-use crate::capability::Capabilities;
+use crate::capability::{Capabilities, Limits};
 use crate::config::Root;
 use crate::digest::Digest;
 use crate::document::{self, DocumentError};
@@ -41,6 +41,8 @@ pub struct Approval {
     pub digest: Digest,
     /// What it may do; `None` is all that an SQL file may do that asks for nothing in particular.
     pub capabilities: Option<Capabilities>,
+    /// What a call of it may use; the defaults for an SQL file.
+    pub limits: Limits,
 }
 
 /// How a migration differs from what is pinned.
@@ -101,6 +103,7 @@ struct PinEntry {
     source: Option<String>,
     params: Option<String>,
     approved: Option<Approved>,
+    approved_limits: Option<Limits>,
     approved_digest: Option<String>,
 }
 
@@ -177,11 +180,6 @@ impl Lock {
         self.approvals.insert(id, approval);
     }
 
-    /// Whether any revision was ever approved: from then on approvals are asked for.
-    pub fn has_approvals(&self) -> bool {
-        !self.approvals.is_empty()
-    }
-
     /// Forgets the revisions that no migration has any more.
     pub fn retain(&mut self, migrations: &Migrations) {
         self.pins
@@ -249,6 +247,10 @@ impl Lock {
                         toml_edit::Value::Array(list)
                     }
                 };
+                if !approval.limits.set().is_empty() {
+                    let limits = InlineTable(&approval.limits);
+                    let _ = write!(text, ", approved_limits = {limits}");
+                }
                 // With its own digest: an approval for an earlier content is kept, and is not one for this content.
                 let _ = write!(
                     text,
@@ -262,12 +264,27 @@ impl Lock {
     }
 }
 
+/// Limits as one line of TOML.
+struct InlineTable<'a>(&'a Limits);
+
+impl fmt::Display for InlineTable<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        toml::Value::try_from(self.0)
+            .map_err(|_| fmt::Error)?
+            .fmt(f)
+    }
+}
+
 impl PinEntry {
     fn approval(&self) -> Result<Option<Approval>, String> {
         let (approved, digest) = match (&self.approved, &self.approved_digest) {
-            (None, None) => return Ok(None),
+            (None, None) if self.approved_limits.is_none() => return Ok(None),
             (Some(approved), Some(digest)) => (approved, digest),
-            _ => return Err("`approved` and `approved_digest` go together".to_owned()),
+            _ => {
+                return Err(
+                    "`approved`, `approved_limits` and `approved_digest` go together".to_owned(),
+                );
+            }
         };
         let capabilities = match approved {
             Approved::List(list) => Some(list.clone()),
@@ -283,6 +300,7 @@ impl PinEntry {
                 .parse()
                 .map_err(|error: crate::digest::InvalidDigest| error.to_string())?,
             capabilities,
+            limits: self.approved_limits.unwrap_or_default(),
         }))
     }
 
@@ -340,6 +358,7 @@ mod tests {
         let approval = Approval {
             digest,
             capabilities,
+            limits: toml::from_str("memory = \"1GiB\"\nrows-written = 10").unwrap(),
         };
         lock.approve(id.clone(), approval.clone());
         lock.pin(id, pin("b", None));
@@ -347,6 +366,12 @@ mod tests {
         assert_eq!(read, lock);
         assert_eq!(read.approval("a"), Some(&approval));
         assert_ne!(read.get("a").unwrap().digest, digest);
+        assert!(
+            lock.to_text()
+                .contains("approved_limits = { memory = \"1GiB\", rows-written = 10 }"),
+            "{}",
+            lock.to_text()
+        );
         let alone = lock.to_text().replace("approved_digest", "source");
         assert!(Lock::parse(&alone).is_err());
     }

@@ -6,6 +6,7 @@ use toml::Spanned;
 
 use super::declaration::{At, Declaration};
 use super::error::{Problem, SourceError};
+use super::seal::Seal;
 use crate::capability::{Grant, Limits, Request};
 use crate::document::{self, DocumentError, line_at};
 use crate::revision::{Kind, Revision, Transactional};
@@ -118,6 +119,11 @@ impl Manifest {
             limits: self.limits,
             ..Grant::only(self.capabilities.capabilities.clone())
         }
+    }
+
+    /// What it asks for, as the component says it.
+    pub fn seal(&self) -> Seal {
+        Seal::new(self.capabilities.clone(), self.limits)
     }
 
     /// Reads the manifest of the migration in `folder`.

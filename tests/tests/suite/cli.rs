@@ -88,6 +88,13 @@ fn a_guest_that_misbehaves() {
 }
 
 #[test]
+fn what_is_asked_for_is_approved() {
+    let project = Project::empty();
+    fs::copy(guest("adversary"), project.path().join("adversary.wasm")).unwrap();
+    transcript_in("approve", &project);
+}
+
+#[test]
 fn a_journal_is_replayed() {
     let project = Project::empty();
     fs::copy(guest("adversary"), project.path().join("adversary.wasm")).unwrap();
