@@ -201,7 +201,8 @@ impl Diagnosis {
             MigrationError::Limit { what, .. } => {
                 self.add_cause(error.to_string());
                 self.hint = Some(format!(
-                    "where the work is worth it, set a higher `{what}` in [limits] of its migration.toml"
+                    "where the work is worth it, allow a higher `{what}`: in [limits] of its migration.toml, and in the `cap` of \
+                     a policy that allows less"
                 ));
             }
             other => {

@@ -12,7 +12,6 @@ use whimbrel::graph::GraphErrors;
 use whimbrel::journal::JournalError;
 use whimbrel::migration::MigrationError;
 use whimbrel::plan::PlanError;
-use whimbrel::policy::PolicyError;
 use whimbrel::project::{BuildFailure, ProjectError, RequestError};
 use whimbrel::scaffold::ScaffoldError;
 use whimbrel::source::{LockFileError, SourceError, SourceErrors};
@@ -60,11 +59,9 @@ pub(crate) enum Failure {
         revision: String,
         source: Box<MigrationError>,
     },
-    #[error("{path}: {source}")]
-    Policy {
-        path: Utf8PathBuf,
-        source: PolicyError,
-    },
+    /// The policy cannot be used.
+    #[error(transparent)]
+    Policy(ProjectError),
     /// The arguments do not make sense together.
     #[error("{0}")]
     Usage(String),
@@ -95,7 +92,7 @@ impl From<ProjectError> for Failure {
             ProjectError::Source(error) => error.into(),
             ProjectError::Graph(error) => error.into(),
             ProjectError::Driver(error) => error.into(),
-            ProjectError::Policy { path, source } => Self::Policy { path, source },
+            policy @ ProjectError::Policy { .. } => Self::Policy(policy),
         }
     }
 }

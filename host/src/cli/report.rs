@@ -272,7 +272,7 @@ fn indented(text: &str, indent: &str) -> String {
 
 fn exit_code(failure: &Failure) -> u8 {
     match failure {
-        Failure::Usage(_) | Failure::Target(_) | Failure::Policy { .. } => USAGE,
+        Failure::Usage(_) | Failure::Target(_) | Failure::Policy(_) => USAGE,
         Failure::Config(ConfigError::Read { .. }) => FAILED,
         Failure::Config(_) => USAGE,
         Failure::Driver(error) => of_driver(error),

@@ -36,7 +36,10 @@ impl Petition {
                     Some(component.manifest().capabilities.capabilities.clone())
                 }
             },
-            objections: decision.map_or_else(|_| Vec::new(), |decision| decision.reasons()),
+            objections: decision.map_or_else(
+                |error| vec![error.to_string()],
+                |decision| decision.reasons(),
+            ),
             approval: lock.approval(source.revision.id.as_str()).cloned(),
         })
     }
