@@ -5,13 +5,13 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use owo_colors::OwoColorize;
 use serde::Serialize;
-use whimbrel::capability::Capabilities;
+use whimbrel::capability::{Capabilities, Capability, Reach};
 use whimbrel::config::Config;
 use whimbrel::driver::{self, Driver};
 use whimbrel::engine::{Learned, Seen};
 use whimbrel::migration::Cancel;
 use whimbrel::project::{Pinning, Project, RunOptions};
-use whimbrel::revision::{Kind, RevisionId};
+use whimbrel::revision::RevisionId;
 use whimbrel::target::Target;
 
 use super::context::{Context, block_on};
@@ -89,28 +89,26 @@ fn settle(project: &Project, config: &Config, learned: Learned) -> Result<Lesson
         downgrade,
     } = learned;
     let asked = project.requested(&revision)?;
-    let without = |these: &Capabilities, others: &Capabilities| {
-        these
-            .iter()
-            .filter(|one| !others.cover(one))
-            .cloned()
-            .collect::<Capabilities>()
+    let decision = project.decision(&revision)?;
+    let may = |one: &Capability| match &decision.grant.reach {
+        Reach::Only(capabilities) => capabilities.cover(one),
+        Reach::Everything | Reach::Learning(_) => true,
     };
-    let missing = without(&request, &asked);
-    let unused = without(&asked, &request);
-    let is_component = project
-        .graph()
-        .get(revision.as_str())
-        .is_some_and(|revision| revision.kind == Kind::Component);
-    // A SQL file that asks for nothing may do anything, unless a policy says otherwise.
-    let matters = is_component || !asked.is_empty();
-    let changes = !missing.is_empty();
-    // What was not needed here may be needed where there are rows.
-    let mut wanted = asked.clone();
-    wanted.extend(missing.iter().cloned());
-    let written = match matters && changes {
-        true => Some(project.write_request(&config.root, &revision, &wanted)?),
-        false => None,
+    let missing: Capabilities = request.iter().filter(|one| !may(one)).cloned().collect();
+    let unused = asked.iter().filter(|one| !request.cover(one));
+    let unused = unused.cloned().collect();
+    let written = match missing.is_empty() {
+        true => None,
+        false => {
+            // What was not needed here may be needed where there are rows.
+            let mut wanted = asked;
+            wanted.extend(match wanted.is_empty() {
+                // A file that did not say was given something all the same, which it now has to ask for.
+                true => request.clone(),
+                false => missing.clone(),
+            });
+            Some(project.write_request(&config.root, &revision, &wanted)?)
+        }
     };
     Ok(Lesson {
         revision,
