@@ -57,6 +57,14 @@ impl Diagnosis {
                 });
                 diagnosis
             }
+            Failure::Learning(failure) => Self {
+                state: Some(
+                    "That was on the scratch database; no other one was changed. Where it needs what no migration makes, run it \
+                     on a copy of the database: --scratch URL"
+                        .to_owned(),
+                ),
+                ..Self::of_run(failure)
+            },
             Failure::Build(failure) => Self::chain(failure.as_ref()).hinted(build_hint(failure)),
             Failure::Config(error) => Self::chain(error).hinted(config_hint(error)),
             Failure::Target(error) => Self::chain(error).hinted(target_hint(error)),

@@ -39,6 +39,9 @@ pub(crate) enum Failure {
         /// The command that goes back to it.
         way_back: String,
     },
+    /// What is to be learned from did not run to its end, on a database for that purpose.
+    #[error("{0}")]
+    Learning(RunFailure),
     #[error(transparent)]
     Build(Box<BuildFailure>),
     #[error(transparent)]

@@ -8,7 +8,7 @@ use serde::Serialize;
 use whimbrel::capability::{Capabilities, Capability, Reach};
 use whimbrel::config::Config;
 use whimbrel::driver::{self, Driver};
-use whimbrel::engine::{Learned, Seen};
+use whimbrel::engine::{Learned, RunFailure, Seen};
 use whimbrel::migration::Cancel;
 use whimbrel::project::{Pinning, Project, RunOptions};
 use whimbrel::revision::RevisionId;
@@ -32,6 +32,8 @@ struct Lesson {
     downgrade: Seen,
     /// The file that asks for it now, where one was written.
     written: Option<Utf8PathBuf>,
+    /// What the policy has against what it asks for now.
+    refused: Vec<String>,
 }
 
 /// Runs what an upgrade to `target` would run on a scratch database, and writes what it asks for.
@@ -46,7 +48,7 @@ pub(crate) fn run(
     stop_on_signal(report, cancel.clone())?;
     let options = RunOptions {
         transaction: config.transaction,
-        pinning: Pinning::Develop(Arc::clone(&config.root)),
+        pinning: Pinning::Learn(Arc::clone(&config.root)),
         cancel,
         ..RunOptions::default()
     };
@@ -56,29 +58,43 @@ pub(crate) fn run(
         let learned = match scratch {
             Some(url) => {
                 let there = driver::open(url, context.directory(), &config.driver_settings()?)?;
-                engine.learn(target, there).await?
+                engine.learn(target, there).await.map_err(elsewhere)?
             }
             None => {
                 let made = engine.driver.scratch().await?;
                 let there: Arc<dyn Driver> = made.driver();
                 let learned = engine.learn(target, there).await;
                 let discarded = made.discard().await;
-                let learned = learned?;
+                let learned = learned.map_err(elsewhere)?;
                 discarded?;
                 learned
             }
         };
         Ok((Arc::clone(&connected.project), learned))
     })?;
-    let lessons = learned
+    let mut lessons = learned
         .into_iter()
         .map(|learned| settle(&project, config, learned))
         .collect::<Result<Vec<_>, _>>()?;
+    if project.policy().is_some() {
+        let written = Project::open(config)?;
+        for lesson in &mut lessons {
+            lesson.refused = written.decision(&lesson.revision)?.reasons();
+        }
+    }
     match report.format() {
         Format::Json => report.json(&lessons),
         Format::Text => print(report, &lessons),
     }
     Ok(())
+}
+
+/// A failure of a step happened on the scratch database; what comes before is the project's own.
+fn elsewhere(failure: RunFailure) -> Failure {
+    match failure.planned {
+        0 => failure.into(),
+        _ => Failure::Learning(failure),
+    }
 }
 
 /// Compares what was learned with what is asked for, and writes it where that matters.
@@ -117,6 +133,7 @@ fn settle(project: &Project, config: &Config, learned: Learned) -> Result<Lesson
         unused,
         downgrade,
         written,
+        refused: Vec::new(),
     })
 }
 
@@ -143,6 +160,9 @@ fn print(report: Report, lessons: &[Lesson]) {
         }
         if let Some(path) = &lesson.written {
             report.line(format_args!("    written to {path}"));
+        }
+        for reason in &lesson.refused {
+            report.line(format_args!("  {} it {reason}", "!".red()));
         }
     }
 }

@@ -276,7 +276,9 @@ fn exit_code(failure: &Failure) -> u8 {
         Failure::Config(ConfigError::Read { .. }) => FAILED,
         Failure::Config(_) => USAGE,
         Failure::Driver(error) => of_driver(error),
-        Failure::Run(failure) | Failure::BackedUp { failure, .. } => of_run(failure),
+        Failure::Run(failure) | Failure::BackedUp { failure, .. } | Failure::Learning(failure) => {
+            of_run(failure)
+        }
         Failure::Sources(_)
         | Failure::Source(_)
         | Failure::Graph(_)

@@ -85,7 +85,7 @@ fn slow(db: &Database) -> &'static str {
 /// SQLite counts while a statement runs, PostgreSQL before the commit.
 fn beyond_two_rows(db: &Database) -> &'static str {
     match db.backend() {
-        Backend::Sqlite => "exceeds its limit of 2 rows written",
+        Backend::Sqlite => "its limit of 2 rows written",
         Backend::Postgres(_) => "`rows-written` allows 2",
     }
 }
@@ -241,6 +241,39 @@ on_every_database! {
         let outcome = upgrade(&project).exits_with(1);
         assert!(outcome.stderr.contains("exceeded its limit of 300 milliseconds (time)"), "{}", outcome.stderr);
         assert!(outcome.stderr.contains("a1 rolled back; nothing else changed"), "{}", outcome.stderr);
+    }
+
+    async fn what_was_learned_is_enough_and_no_more(db: Database) {
+        let project = project(&db, "[[rule]]\ngrant = [\"select people(name)\", \"create table kept\", \"drop table kept\", \"code view *\", \"insert people\"]\n");
+        project.sql_migration("a1", "", "CREATE TABLE people (id int PRIMARY KEY, name text);\nINSERT INTO people VALUES (1, 'a');", "DROP TABLE people;");
+        sql(&project, "b2", "-- revises: a1\n", "CREATE VIEW names AS SELECT name FROM people;");
+        component(&project, "c3", "revises = \"b2\"\n[params]\nfirst = \"SELECT name FROM people\"\nbehaviour = \"nothing\"\nsql = \"\"\n");
+        let learned = run(&project, ["--json", "plan", "--learn", "-x", "behaviour=statement", "-x", "sql=CREATE TABLE kept (x int)"]);
+        let learned = learned.succeeds().json();
+        let requests = |at: usize| learned[at]["request"].clone();
+        assert_eq!(requests(0), serde_json::json!(["create table people"]));
+        assert_eq!(requests(2), serde_json::json!(["select people(name)", "create table kept"]));
+        // The default is enough for the first, and a rule for the second.
+        assert_eq!((&learned[0]["written"], &learned[1]["written"]), (&serde_json::Value::Null, &serde_json::Value::Null));
+        assert_eq!(learned[2]["written"], "migrations/c3_adversary/migration.toml");
+        assert_eq!((&learned[1]["downgrade"], &learned[2]["refused"]), (&serde_json::json!("absent"), &serde_json::json!([])));
+        assert!(!has_table(&db, "people").await, "it ran elsewhere");
+        upgrade(&project).succeeds();
+    }
+
+    async fn learning_asks_nobody_and_says_what_the_policy_lacks(db: Database) {
+        let project = project(&db, "");
+        project.sql_migration("a1", "", "CREATE TABLE people (name text);\nCREATE VIEW names AS SELECT name FROM people;", "DROP VIEW names;\nDROP TABLE people;");
+        let learned = run(&project, ["--json", "plan", "--learn"]).succeeds().json();
+        assert_eq!(learned[0]["written"], "migrations/a1_test.sql");
+        assert_eq!(learned[0]["downgrade"], "whole");
+        let refused = learned[0]["refused"].to_string();
+        assert!(refused.contains("asks for `code view names`, which no rule of the policy grants"), "{refused}");
+        project.write("policy.toml", "[[rule]]\nrevisions = [\"a1\"]\ngrant = [\"code view names\"]\n");
+        let learned = run(&project, ["--json", "plan", "--learn"]).succeeds().json();
+        assert_eq!((learned[0]["written"].is_null(), learned[0]["refused"].to_string().as_str()), (true, "[]"));
+        upgrade(&project).succeeds();
+        run(&project, ["downgrade", "base"]).succeeds();
     }
 
     async fn approvals_outlive_the_policy(db: Database) {
