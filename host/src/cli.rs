@@ -24,6 +24,7 @@ mod learn;
 mod list_templates;
 mod merge;
 mod plan;
+mod policy;
 mod progress;
 mod repair;
 mod replay;

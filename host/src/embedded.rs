@@ -10,6 +10,7 @@ use include_dir::Dir;
 use crate::config::{DEFAULT_LOCK_TIMEOUT, VersionTable};
 use crate::driver::{self, DriverError, Isolation, RunLockKind, Settings};
 use crate::engine::Engine;
+use crate::policy::Policy;
 use crate::project::{Project, ProjectError, RunOptions};
 
 /// Migrations that are part of a program.
@@ -19,6 +20,26 @@ use crate::project::{Project, ProjectError, RunOptions};
 ///
 /// Components are included as they were built: `whimbrel build` comes before `cargo build`, and nothing is compiled
 /// from source at run time.
+///
+/// ```
+/// use whimbrel::embedded::Embedded;
+/// use whimbrel::embedded::include_dir::{Dir, include_dir};
+/// use whimbrel::policy::Policy;
+/// use whimbrel::project::RunOptions;
+///
+/// static MIGRATIONS: Dir<'static> = include_dir!("$CARGO_MANIFEST_DIR/../examples/embed/migrations");
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let policy = Policy::parse(
+///     "[[rule]]\nkind = \"component\"\ngrant = [\"select *\", \"update notes\"]\ncap = { time = \"1m\" }\n",
+/// )?;
+/// let engine = Embedded::read(&MIGRATIONS)?
+///     .with_policy(policy)
+///     .engine("sqlite:notes.db", RunOptions::default())?;
+/// # let _ = engine;
+/// # Ok(())
+/// # }
+/// ```
 pub struct Embedded {
     project: Arc<Project>,
     version_table: VersionTable,
@@ -51,6 +72,18 @@ impl Embedded {
     pub fn with_lock_timeout(mut self, timeout: Duration) -> Self {
         self.lock_timeout = timeout;
         self
+    }
+
+    /// Holds the migrations to the rules of an operator: components may what rules grant them, SQL files what
+    /// [`SQL_DEFAULT`](crate::policy::SQL_DEFAULT) and rules say. Without a policy, a component may do what its manifest asks
+    /// for, and a SQL file everything. A `policy.toml` among the migrations is not looked at: whoever can change the
+    /// migrations could change it.
+    #[must_use]
+    pub fn with_policy(self, policy: Policy) -> Self {
+        Self {
+            project: Arc::new(self.project.under(policy)),
+            ..self
+        }
     }
 
     /// The migrations and their graph.

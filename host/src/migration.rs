@@ -313,10 +313,10 @@ pub enum MigrationError {
         /// The statement that the guest ran last, where one explains the trap.
         source: Option<DriverError>,
     },
-    /// The guest hit a limit of the sandbox.
-    #[error("the guest exceeded its limit of {limit} {unit} ({what})")]
+    /// It hit a limit of its own or of the policy.
+    #[error("the migration exceeded its limit of {limit} {unit} ({what})")]
     Limit {
-        /// The name of the limit as the manifest spells it (`memory`, `fuel`, `time`).
+        /// The name of the limit as manifests and policies spell it (`memory`, `fuel`, `time`).
         what: &'static str,
         /// Its value.
         limit: u64,

@@ -7,7 +7,7 @@
 //! let policy = Policy::parse(
 //!     "[[rule]]\nkind = \"component\"\ngrant = [\"select users\"]\ndeny = [\"select users(password)\"]\n",
 //! )?;
-//! let facts = Facts { revision: "5b61", labels: &[], subject: Subject::Component { path: "migrations/5b61/migration.wasm", digest: "" } };
+//! let facts = Facts { revision: "5b61", labels: &[], subject: Subject::Component { path: "migrations/5b61/migration.wasm", digest: None } };
 //! let asked = "select users(id)".parse()?;
 //! assert!(policy.decide(&facts, Some(&asked), Limits::default()).is_admitted());
 //! let asked = "select users(password); delete users".parse()?;
@@ -17,6 +17,7 @@
 //! ```
 
 mod cap;
+mod condition;
 mod decision;
 mod rule;
 #[cfg(test)]
@@ -24,13 +25,15 @@ mod tests;
 
 use serde::Deserialize;
 use thiserror::Error;
+use toml::Spanned;
 
 pub use cap::Cap;
+pub use condition::{ComponentPattern, InvalidPattern, NamePattern};
 pub use decision::{Decision, SQL_DEFAULT};
 pub use rule::{Facts, Rule, Subject};
 
 use crate::capability::{Capabilities, Limits};
-use crate::document::{self, DocumentError};
+use crate::document::{self, DocumentError, line_at};
 
 /// The file that a project's policy is in, unless its settings name another.
 pub const POLICY_FILE: &str = "policy.toml";
@@ -47,12 +50,18 @@ pub struct PolicyError {
 
 /// The rules of an operator. All that match a migration count together, whatever their order; what one of them denies no
 /// other one allows.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Policy {
     /// The rules.
-    #[serde(default, rename = "rule")]
     pub rules: Vec<Rule>,
+}
+
+/// A policy as it stands on disk.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PolicyFile {
+    #[serde(default, rename = "rule")]
+    rules: Vec<Spanned<Rule>>,
 }
 
 impl Policy {
@@ -61,8 +70,28 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`] names the line.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        document::parse(text)
-            .map_err(|DocumentError { line, message }| PolicyError { line, message })
+        let file: PolicyFile =
+            document::parse(text).map_err(|DocumentError { line, message }| PolicyError {
+                line,
+                message: explain(message),
+            })?;
+        let rules = file.rules.into_iter().map(|rule| {
+            let line = Some(line_at(text, rule.span().start));
+            let rule = Rule {
+                line,
+                ..rule.into_inner()
+            };
+            match rule.mistake() {
+                None => Ok(rule),
+                Some(mistake) => Err(PolicyError {
+                    line,
+                    message: mistake.to_owned(),
+                }),
+            }
+        });
+        Ok(Self {
+            rules: rules.collect::<Result<_, _>>()?,
+        })
     }
 
     /// Whether a rule looks at the labels of a migration.
@@ -70,8 +99,13 @@ impl Policy {
         self.rules.iter().any(|rule| rule.labels.is_some())
     }
 
+    /// Whether a rule looks at the digests of components.
+    pub fn asks_for_digests(&self) -> bool {
+        self.rules.iter().any(Rule::asks_for_digests)
+    }
+
     /// What the rules make of a request. A component without one asks for nothing; a SQL file without one gets
-    /// [`SQL_DEFAULT`], and what rules grant.
+    /// [`SQL_DEFAULT`], and what rules grant. One that asks for less than that gets what it asks for.
     pub fn decide(
         &self,
         facts: &Facts<'_>,
@@ -79,17 +113,21 @@ impl Policy {
         limits: Limits,
     ) -> Decision {
         let matching = || self.rules.iter().filter(|rule| rule.matches(facts));
-        let granted: Capabilities = matching()
+        let mut granted: Capabilities = matching()
             .flat_map(|rule| rule.grant.iter())
             .cloned()
             .collect();
+        if matches!(facts.subject, Subject::Sql { .. }) {
+            // A test reads it.
+            granted.extend(SQL_DEFAULT.parse().unwrap_or(Capabilities::NONE));
+        }
         let denied: Capabilities = matching()
             .flat_map(|rule| rule.deny.iter())
             .cloned()
             .collect();
         let limits = matching().fold(limits, |limits, rule| rule.cap.apply(limits));
         match (facts.subject, request) {
-            (Subject::Sql { .. }, None) => Decision::without_request(&granted, denied, limits),
+            (Subject::Sql { .. }, None) => Decision::without_request(granted, denied, limits),
             (_, request) => Decision::of(
                 request.unwrap_or(&Capabilities::NONE),
                 &granted,
@@ -97,5 +135,15 @@ impl Policy {
                 limits,
             ),
         }
+    }
+}
+
+/// What is wrong, where serde cannot know why.
+fn explain(message: String) -> String {
+    match message.starts_with("unknown key `signer") {
+        true => "rules cannot name signers, since components are not signed yet; name components by their digests: \
+                 components = [\"sha256:…\"]"
+            .to_owned(),
+        false => message,
     }
 }

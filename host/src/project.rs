@@ -5,6 +5,7 @@ mod build;
 mod decision;
 mod learned;
 mod library;
+mod policy_file;
 mod settled;
 mod start;
 
@@ -27,7 +28,7 @@ use crate::graph::{Graph, GraphErrors};
 use crate::history::History;
 use crate::journal::{Journal, Recorded, Replayed};
 use crate::migration::{Cancel, MigrationError};
-use crate::policy::{Policy, PolicyError};
+use crate::policy::Policy;
 use crate::revision::TransactionMode;
 use crate::source::{Files, Migrations, SourceErrors};
 use crate::wasm::Runtime;
@@ -47,12 +48,14 @@ pub enum ProjectError {
     #[error(transparent)]
     Graph(#[from] GraphErrors),
     /// The operator's policy cannot be used.
-    #[error("{path}: {source}")]
+    #[error("{path}{}: {message}", .line.map(|line| format!(":{line}")).unwrap_or_default())]
     Policy {
         /// The file.
         path: Utf8PathBuf,
-        /// Why.
-        source: PolicyError,
+        /// The 1-based line, where it is known.
+        line: Option<u32>,
+        /// The mistake.
+        message: String,
     },
     /// Its database cannot be reached, or its address makes no sense.
     #[error(transparent)]
@@ -138,7 +141,7 @@ impl Project {
     pub fn open(config: &Config) -> Result<Self, ProjectError> {
         let root: Arc<dyn Files> = Arc::clone(&config.root) as Arc<dyn Files>;
         Ok(Self {
-            policy: decision::read(config)?,
+            policy: policy_file::read(config)?,
             ..Self::read(root, config.migrations.clone())?
         })
     }

@@ -7,7 +7,7 @@ use crate::process::{cargo, run};
 /// What to run, and for how long.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Options {
-    /// One of statement, sql_split, capability, sql_file and manifest, or all of them in turn.
+    /// One of statement, sql_split, capability, sql_file, manifest and policy, or all of them in turn.
     #[arg(default_value = "all")]
     target: String,
     /// How long each of them runs.

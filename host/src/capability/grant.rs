@@ -108,7 +108,7 @@ impl Grant {
         Self {
             reach: Reach::Everything,
             denied: Capabilities::NONE,
-            limits: Limits::default(),
+            limits: Limits::NONE,
             layers: Layers::ALL,
         }
     }
@@ -117,6 +117,7 @@ impl Grant {
     pub fn only(capabilities: Capabilities) -> Self {
         Self {
             reach: Reach::Only(capabilities),
+            limits: Limits::default(),
             ..Self::everything()
         }
     }

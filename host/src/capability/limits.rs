@@ -46,6 +46,24 @@ pub struct Limits {
     pub log_bytes: u64,
 }
 
+impl Limits {
+    /// None at all: what a SQL file has, unless a policy caps it. Of these only `time`, `statements` and `rows_written` mean
+    /// anything to it.
+    pub const NONE: Self = Self {
+        memory: u64::MAX,
+        fuel: u64::MAX,
+        time: Duration::MAX,
+        result_rows: u64::MAX,
+        statements: u64::MAX,
+        rows_written: u64::MAX,
+        result_bytes: u64::MAX,
+        call_bytes: u64::MAX,
+        handles: u32::MAX,
+        log_lines: u64::MAX,
+        log_bytes: u64::MAX,
+    };
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

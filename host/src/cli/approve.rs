@@ -127,7 +127,7 @@ fn show(context: &Context, petition: &Petition) {
     for line in before.iter().filter(|line| !asked.contains(line)) {
         report.line(format_args!("  - {line}"));
     }
-    for (name, amount) in petition.capped.differing(&petition.limits) {
+    for (name, amount) in &petition.caps {
         report.line(format_args!("  the policy caps {name} at {amount}"));
     }
     for objection in &petition.objections {

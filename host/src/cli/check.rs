@@ -1,11 +1,13 @@
 //! `whimbrel check`
 
+use owo_colors::OwoColorize;
 use whimbrel::project::RunOptions;
 use whimbrel::revision::Direction;
 use whimbrel::target::Target;
 
 use super::context::{Context, block_on};
 use super::failure::Failure;
+use super::policy;
 use super::progress::count;
 use super::report::{Format, Verdict};
 
@@ -15,14 +17,16 @@ pub(crate) struct Args {}
 
 pub(crate) fn run(context: &Context) -> Result<Verdict, Failure> {
     let config = context.config()?;
-    let plan = block_on(async {
+    let (project, plan) = block_on(async {
         let connected = context.connect(&config, RunOptions::default()).await?;
-        Ok(connected
-            .engine
-            .plan(&Target::HEADS, Direction::Upgrade)
-            .await?)
+        let engine = &connected.engine;
+        let plan = engine.plan(&Target::HEADS, Direction::Upgrade).await?;
+        Ok((&connected.project, plan))
     })?;
     let report = context.report;
+    for warning in policy::warnings(project, &config) {
+        report.message(format_args!("{} {warning}", "warning:".yellow()));
+    }
     if report.format() == Format::Json {
         report.json(&plan);
     } else if plan.is_empty() {

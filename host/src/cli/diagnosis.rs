@@ -57,6 +57,14 @@ impl Diagnosis {
                 });
                 diagnosis
             }
+            Failure::Learning(failure) => Self {
+                state: Some(
+                    "That was on the scratch database; no other one was changed. Where it needs what no migration makes, run it \
+                     on a copy of the database: --scratch URL"
+                        .to_owned(),
+                ),
+                ..Self::of_run(failure)
+            },
             Failure::Build(failure) => Self::chain(failure.as_ref()).hinted(build_hint(failure)),
             Failure::Config(error) => Self::chain(error).hinted(config_hint(error)),
             Failure::Target(error) => Self::chain(error).hinted(target_hint(error)),
@@ -167,6 +175,12 @@ impl Diagnosis {
                     .as_deref()
                     .map(|statement| Snippet::new(statement, position));
                 self.add_driver(source);
+                let is_of_a_file = statement
+                    .as_ref()
+                    .is_some_and(|statement| statement.origin.is_some());
+                if let (true, DriverError::NotGranted(refusal)) = (is_of_a_file, source) {
+                    self.hint = Some(file_grant_hint(refusal));
+                }
             }
             MigrationError::Failed(failure) => {
                 self.add_cause(failure.message.clone());
@@ -201,7 +215,8 @@ impl Diagnosis {
             MigrationError::Limit { what, .. } => {
                 self.add_cause(error.to_string());
                 self.hint = Some(format!(
-                    "where the work is worth it, set a higher `{what}` in [limits] of its migration.toml"
+                    "where the work is worth it, allow a higher `{what}`: in [limits] of its migration.toml, and in the `cap` of \
+                     a policy that allows less"
                 ));
             }
             other => {
@@ -336,16 +351,33 @@ fn build_hint(failure: &BuildFailure) -> Option<String> {
     }
 }
 
+/// The capability that covers what was not granted.
+fn wanted(refusal: &NotGranted) -> Capability {
+    Capability {
+        action: refusal.access.action,
+        object: Pattern::exactly(&refusal.access.object),
+        columns: refusal.access.columns.clone(),
+    }
+}
+
+/// How a SQL file comes by what was not granted.
+fn file_grant_hint(refusal: &NotGranted) -> String {
+    match &refusal.denied_by {
+        Some(_) => grant_hint(refusal),
+        None => format!(
+            "where it should do that, have a rule of the policy grant `{}`; a file with `-- capabilities: …` in its header has \
+             to ask for it there as well",
+            wanted(refusal)
+        ),
+    }
+}
+
 /// How to ask for what was not granted.
 fn grant_hint(refusal: &NotGranted) -> String {
     if let Some(rule) = &refusal.denied_by {
         return format!("a rule of the policy denies `{rule}`, whatever is asked for");
     }
-    let wanted = Capability {
-        action: refusal.access.action,
-        object: Pattern::exactly(&refusal.access.object),
-        columns: refusal.access.columns.clone(),
-    };
+    let wanted = wanted(refusal);
     let (key, entry) = Request::entry(&wanted);
     let entry = entry.replace('\\', "\\\\").replace('"', "\\\"");
     format!(

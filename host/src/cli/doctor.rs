@@ -15,6 +15,8 @@ use whimbrel::source::{Drift, Lock};
 use super::context::{Context, block_on};
 use super::diagnosis::Diagnosis;
 use super::failure::Failure;
+use super::policy;
+use super::progress::count;
 use super::report::{Format, Report, Verdict};
 
 /// Look for trouble: settings, migrations, lock file, components, database
@@ -83,6 +85,7 @@ fn check_project(context: &Context, config: &Config, checks: &mut Checks) {
     match Project::open(config) {
         Ok(project) => {
             check_graph(project.graph(), checks);
+            check_policy(config, &project, checks);
             check_lock(config, &project, checks);
             if let Some(warning) = project.runtime().cache_warning() {
                 checks.add("component cache", Status::Warning, warning);
@@ -116,6 +119,24 @@ fn check_graph(graph: &Graph, checks: &mut Checks) {
         ),
     };
     checks.add("migrations", status, detail);
+}
+
+fn check_policy(config: &Config, project: &Project, checks: &mut Checks) {
+    let Some(rules) = project.policy().map(|policy| policy.rules.len()) else {
+        return;
+    };
+    let warnings = policy::warnings(project, config);
+    match warnings.is_empty() {
+        true => {
+            let rules = count(rules as u64, "rule");
+            checks.add(
+                "policy",
+                Status::Ok,
+                format_args!("{}, {rules}", policy::path(config)),
+            );
+        }
+        false => checks.add("policy", Status::Warning, warnings.join("\n")),
+    }
 }
 
 fn check_lock(config: &Config, project: &Project, checks: &mut Checks) {

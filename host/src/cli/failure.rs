@@ -12,7 +12,6 @@ use whimbrel::graph::GraphErrors;
 use whimbrel::journal::JournalError;
 use whimbrel::migration::MigrationError;
 use whimbrel::plan::PlanError;
-use whimbrel::policy::PolicyError;
 use whimbrel::project::{BuildFailure, ProjectError, RequestError};
 use whimbrel::scaffold::ScaffoldError;
 use whimbrel::source::{LockFileError, SourceError, SourceErrors};
@@ -40,6 +39,9 @@ pub(crate) enum Failure {
         /// The command that goes back to it.
         way_back: String,
     },
+    /// What is to be learned from did not run to its end, on a database for that purpose.
+    #[error("{0}")]
+    Learning(RunFailure),
     #[error(transparent)]
     Build(Box<BuildFailure>),
     #[error(transparent)]
@@ -60,11 +62,9 @@ pub(crate) enum Failure {
         revision: String,
         source: Box<MigrationError>,
     },
-    #[error("{path}: {source}")]
-    Policy {
-        path: Utf8PathBuf,
-        source: PolicyError,
-    },
+    /// The policy cannot be used.
+    #[error(transparent)]
+    Policy(ProjectError),
     /// The arguments do not make sense together.
     #[error("{0}")]
     Usage(String),
@@ -95,7 +95,7 @@ impl From<ProjectError> for Failure {
             ProjectError::Source(error) => error.into(),
             ProjectError::Graph(error) => error.into(),
             ProjectError::Driver(error) => error.into(),
-            ProjectError::Policy { path, source } => Self::Policy { path, source },
+            policy @ ProjectError::Policy { .. } => Self::Policy(policy),
         }
     }
 }

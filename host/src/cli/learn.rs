@@ -5,13 +5,13 @@ use std::sync::Arc;
 use camino::Utf8PathBuf;
 use owo_colors::OwoColorize;
 use serde::Serialize;
-use whimbrel::capability::Capabilities;
+use whimbrel::capability::{Capabilities, Capability, Reach};
 use whimbrel::config::Config;
 use whimbrel::driver::{self, Driver};
-use whimbrel::engine::{Learned, Seen};
+use whimbrel::engine::{Learned, RunFailure, Seen};
 use whimbrel::migration::Cancel;
 use whimbrel::project::{Pinning, Project, RunOptions};
-use whimbrel::revision::{Kind, RevisionId};
+use whimbrel::revision::RevisionId;
 use whimbrel::target::Target;
 
 use super::context::{Context, block_on};
@@ -32,6 +32,8 @@ struct Lesson {
     downgrade: Seen,
     /// The file that asks for it now, where one was written.
     written: Option<Utf8PathBuf>,
+    /// What the policy has against what it asks for now.
+    refused: Vec<String>,
 }
 
 /// Runs what an upgrade to `target` would run on a scratch database, and writes what it asks for.
@@ -46,7 +48,7 @@ pub(crate) fn run(
     stop_on_signal(report, cancel.clone())?;
     let options = RunOptions {
         transaction: config.transaction,
-        pinning: Pinning::Develop(Arc::clone(&config.root)),
+        pinning: Pinning::Learn(Arc::clone(&config.root)),
         cancel,
         ..RunOptions::default()
     };
@@ -56,29 +58,43 @@ pub(crate) fn run(
         let learned = match scratch {
             Some(url) => {
                 let there = driver::open(url, context.directory(), &config.driver_settings()?)?;
-                engine.learn(target, there).await?
+                engine.learn(target, there).await.map_err(elsewhere)?
             }
             None => {
                 let made = engine.driver.scratch().await?;
                 let there: Arc<dyn Driver> = made.driver();
                 let learned = engine.learn(target, there).await;
                 let discarded = made.discard().await;
-                let learned = learned?;
+                let learned = learned.map_err(elsewhere)?;
                 discarded?;
                 learned
             }
         };
         Ok((Arc::clone(&connected.project), learned))
     })?;
-    let lessons = learned
+    let mut lessons = learned
         .into_iter()
         .map(|learned| settle(&project, config, learned))
         .collect::<Result<Vec<_>, _>>()?;
+    if project.policy().is_some() {
+        let written = Project::open(config)?;
+        for lesson in &mut lessons {
+            lesson.refused = written.decision(&lesson.revision)?.reasons();
+        }
+    }
     match report.format() {
         Format::Json => report.json(&lessons),
         Format::Text => print(report, &lessons),
     }
     Ok(())
+}
+
+/// A failure of a step happened on the scratch database; what comes before is the project's own.
+fn elsewhere(failure: RunFailure) -> Failure {
+    match failure.planned {
+        0 => failure.into(),
+        _ => Failure::Learning(failure),
+    }
 }
 
 /// Compares what was learned with what is asked for, and writes it where that matters.
@@ -89,28 +105,26 @@ fn settle(project: &Project, config: &Config, learned: Learned) -> Result<Lesson
         downgrade,
     } = learned;
     let asked = project.requested(&revision)?;
-    let without = |these: &Capabilities, others: &Capabilities| {
-        these
-            .iter()
-            .filter(|one| !others.cover(one))
-            .cloned()
-            .collect::<Capabilities>()
+    let decision = project.decision(&revision)?;
+    let may = |one: &Capability| match &decision.grant.reach {
+        Reach::Only(capabilities) => capabilities.cover(one),
+        Reach::Everything | Reach::Learning(_) => true,
     };
-    let missing = without(&request, &asked);
-    let unused = without(&asked, &request);
-    let is_component = project
-        .graph()
-        .get(revision.as_str())
-        .is_some_and(|revision| revision.kind == Kind::Component);
-    // A SQL file that asks for nothing may do anything, unless a policy says otherwise.
-    let matters = is_component || !asked.is_empty();
-    let changes = !missing.is_empty();
-    // What was not needed here may be needed where there are rows.
-    let mut wanted = asked.clone();
-    wanted.extend(missing.iter().cloned());
-    let written = match matters && changes {
-        true => Some(project.write_request(&config.root, &revision, &wanted)?),
-        false => None,
+    let missing: Capabilities = request.iter().filter(|one| !may(one)).cloned().collect();
+    let unused = asked.iter().filter(|one| !request.cover(one));
+    let unused = unused.cloned().collect();
+    let written = match missing.is_empty() {
+        true => None,
+        false => {
+            // What was not needed here may be needed where there are rows.
+            let mut wanted = asked;
+            wanted.extend(match wanted.is_empty() {
+                // A file that did not say was given something all the same, which it now has to ask for.
+                true => request.clone(),
+                false => missing.clone(),
+            });
+            Some(project.write_request(&config.root, &revision, &wanted)?)
+        }
     };
     Ok(Lesson {
         revision,
@@ -119,6 +133,7 @@ fn settle(project: &Project, config: &Config, learned: Learned) -> Result<Lesson
         unused,
         downgrade,
         written,
+        refused: Vec::new(),
     })
 }
 
@@ -145,6 +160,9 @@ fn print(report: Report, lessons: &[Lesson]) {
         }
         if let Some(path) = &lesson.written {
             report.line(format_args!("    written to {path}"));
+        }
+        for reason in &lesson.refused {
+            report.line(format_args!("  {} it {reason}", "!".red()));
         }
     }
 }

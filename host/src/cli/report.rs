@@ -272,11 +272,13 @@ fn indented(text: &str, indent: &str) -> String {
 
 fn exit_code(failure: &Failure) -> u8 {
     match failure {
-        Failure::Usage(_) | Failure::Target(_) | Failure::Policy { .. } => USAGE,
+        Failure::Usage(_) | Failure::Target(_) | Failure::Policy(_) => USAGE,
         Failure::Config(ConfigError::Read { .. }) => FAILED,
         Failure::Config(_) => USAGE,
         Failure::Driver(error) => of_driver(error),
-        Failure::Run(failure) | Failure::BackedUp { failure, .. } => of_run(failure),
+        Failure::Run(failure) | Failure::BackedUp { failure, .. } | Failure::Learning(failure) => {
+            of_run(failure)
+        }
         Failure::Sources(_)
         | Failure::Source(_)
         | Failure::Graph(_)

@@ -115,7 +115,7 @@ fn show_rights(report: &Report, project: &Project, kind: Kind, petition: &Petiti
         return;
     }
     show_request(report, petition.request.as_ref(), &petition.limits);
-    let caps = petition.capped.differing(&petition.limits).into_iter();
+    let caps = petition.caps.iter();
     let caps = caps.map(|(name, amount)| format!("caps {name} at {amount}"));
     let objections = petition.objections.iter();
     let objections = objections.map(|objection| format!("refuses it: it {objection}"));
@@ -205,7 +205,7 @@ impl Rights {
         Self {
             request: petition.request.as_ref().map(texts),
             limits: petition.limits,
-            caps: petition.capped.differing(&petition.limits),
+            caps: petition.caps.clone(),
             objections: petition.objections.clone(),
             is_approved: refusal.is_none(),
             refusal,

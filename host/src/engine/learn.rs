@@ -1,6 +1,7 @@
 //! Finding out what migrations ask for: they run on another database, watched instead of judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Serialize;
@@ -9,11 +10,12 @@ use serde_json::{Map, Value};
 use super::{Cause, Engine, RunFailure};
 use crate::capability::{Capabilities, Grant, Lesson, Reach};
 use crate::driver::Driver;
+use crate::event::StepReport;
 use crate::migration::{
     Description, Fingerprint, Library, Migration, MigrationError, PrepareError,
 };
 use crate::plan::Plan;
-use crate::revision::{Direction, RevisionId};
+use crate::revision::{Direction, RevisionId, TransactionMode};
 use crate::target::{Anchor, Target};
 
 /// What a revision turned out to do.
@@ -63,33 +65,46 @@ impl Engine {
             revision: step.revision.clone(),
             request: student.lesson(&step.revision).request(),
             downgrade: match self.library.supports(&step.revision, Direction::Downgrade) {
-                true => back.clone().map_or(Seen::Whole, Seen::Missed),
+                true if back.undone.contains(&step.revision) => Seen::Whole,
+                true => Seen::Missed(back.stopped_by.clone()),
                 false => Seen::Absent,
             },
         });
         Ok(learned.collect())
     }
 
-    /// Undoes the steps of a plan, as far as they can be undone; says what stood in the way.
-    async fn take_back(&self, plan: &Plan) -> Result<Option<String>, RunFailure> {
+    /// Undoes the steps of a plan, as far as they can be undone.
+    async fn take_back(&self, plan: &Plan) -> Result<WayBack, RunFailure> {
+        let mut way = WayBack::default();
         let mut goal = match plan.from.as_slice() {
             [] => Target::BASE,
             [head] => Target::plain(Anchor::Named(head.to_string())),
-            _ => return Ok(Some("the upgrade starts from several heads".to_owned())),
+            _ => {
+                way.stopped_by = "the upgrade starts from several heads".to_owned();
+                return Ok(way);
+            }
         };
         loop {
-            let Err(failure) = self.run(&goal, Direction::Downgrade).await else {
-                return Ok(None);
+            let failure = match self.run(&goal, Direction::Downgrade).await {
+                Ok(report) => {
+                    way.add(report.steps);
+                    return Ok(way);
+                }
+                Err(failure) => failure,
             };
+            if matches!(*failure.cause, Cause::Cancelled) {
+                return Err(failure);
+            }
+            way.stopped_by = in_full(&failure.cause);
+            way.add(failure.done);
             match *failure.cause {
-                // From there on it can go no further.
+                // As far down as the one that cannot be undone.
                 Cause::Irreversible { revision }
                     if goal.anchor != Anchor::Named(revision.to_string()) =>
                 {
                     goal = Target::plain(Anchor::Named(revision.to_string()));
                 }
-                Cause::Cancelled => return Err(failure),
-                _ => return Ok(Some(failure.cause.to_string())),
+                _ => return Ok(way),
             }
         }
     }
@@ -102,7 +117,8 @@ impl Engine {
             version_table: self.version_table.clone(),
             graph: Arc::clone(&self.graph),
             library,
-            transaction: self.transaction,
+            // One that fails takes nothing with it.
+            transaction: TransactionMode::Migration,
             patience: self.patience.clone(),
             observer: Arc::clone(&self.observer),
             cancel: self.cancel.clone(),
@@ -110,6 +126,35 @@ impl Engine {
             read_ahead: Mutex::default(),
         }
     }
+}
+
+/// How far the steps of a plan could be undone.
+#[derive(Default)]
+struct WayBack {
+    undone: BTreeSet<RevisionId>,
+    /// What stood in the way of the others.
+    stopped_by: String,
+}
+
+impl WayBack {
+    fn add(&mut self, steps: Vec<StepReport>) {
+        self.undone
+            .extend(steps.into_iter().map(|step| step.revision));
+    }
+}
+
+/// An error with what caused it, in one line.
+fn in_full(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        next = cause.source();
+    }
+    text
 }
 
 /// The code of another library, each revision of which is watched.

@@ -27,21 +27,39 @@ pub struct Cap {
     /// Bytes of a result.
     #[serde(deserialize_with = "limits::some_size")]
     pub result_bytes: Option<u64>,
+    /// Bytes that one call of the host may carry.
+    #[serde(deserialize_with = "limits::some_size")]
+    pub call_bytes: Option<u64>,
+    /// Cursors and savepoints at once.
+    pub handles: Option<u32>,
+    /// Lines of log.
+    pub log_lines: Option<u64>,
+    /// Bytes of log.
+    #[serde(deserialize_with = "limits::some_size")]
+    pub log_bytes: Option<u64>,
 }
 
 impl Cap {
     /// The smaller of each.
-    pub fn apply(&self, mut limits: Limits) -> Limits {
-        fn lower<T: Ord + Copy>(limit: &mut T, cap: Option<T>) {
-            *limit = cap.map_or(*limit, |cap| cap.min(*limit));
+    pub fn apply(&self, limits: Limits) -> Limits {
+        fn lower<T: Ord>(limit: T, cap: Option<T>) -> T {
+            match cap {
+                Some(cap) => cap.min(limit),
+                None => limit,
+            }
         }
-        lower(&mut limits.memory, self.memory);
-        lower(&mut limits.fuel, self.fuel);
-        lower(&mut limits.time, self.time);
-        lower(&mut limits.statements, self.statements);
-        lower(&mut limits.rows_written, self.rows_written);
-        lower(&mut limits.result_rows, self.result_rows);
-        lower(&mut limits.result_bytes, self.result_bytes);
-        limits
+        Limits {
+            memory: lower(limits.memory, self.memory),
+            fuel: lower(limits.fuel, self.fuel),
+            time: lower(limits.time, self.time),
+            result_rows: lower(limits.result_rows, self.result_rows),
+            statements: lower(limits.statements, self.statements),
+            rows_written: lower(limits.rows_written, self.rows_written),
+            result_bytes: lower(limits.result_bytes, self.result_bytes),
+            call_bytes: lower(limits.call_bytes, self.call_bytes),
+            handles: lower(limits.handles, self.handles),
+            log_lines: lower(limits.log_lines, self.log_lines),
+            log_bytes: lower(limits.log_bytes, self.log_bytes),
+        }
     }
 }

@@ -89,16 +89,13 @@ impl Decision {
     }
 
     pub(super) fn without_request(
-        granted: &Capabilities,
+        granted: Capabilities,
         denied: Capabilities,
         limits: Limits,
     ) -> Self {
-        // A test reads it.
-        let mut reach: Capabilities = SQL_DEFAULT.parse().unwrap_or_default();
-        reach.extend(granted.iter().cloned());
         Self {
             grant: Grant {
-                reach: Reach::Only(reach),
+                reach: Reach::Only(granted),
                 denied,
                 limits,
                 ..Grant::default()

@@ -2,8 +2,9 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::Cap;
+use super::{Cap, ComponentPattern, NamePattern};
 use crate::capability::Capabilities;
+use crate::digest::Digest;
 
 /// What a policy is told of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +24,8 @@ pub enum Subject<'a> {
     Component {
         /// Its file, relative to the project.
         path: &'a str,
-        /// Its SHA-256, in hexadecimal.
-        digest: &'a str,
+        /// Its digest. A policy that [asks for digests](super::Policy::asks_for_digests) has to be told.
+        digest: Option<Digest>,
     },
     /// A SQL file.
     Sql {
@@ -37,17 +38,20 @@ pub enum Subject<'a> {
 #[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rule {
-    /// Ids, with `*` for any characters; one of them must fit.
+    /// The 1-based line of the policy that it starts in, where it was read from one.
+    #[serde(skip)]
+    pub line: Option<u32>,
+    /// Ids; one of them must fit.
     #[serde(default, deserialize_with = "some")]
-    pub revisions: Option<Vec<String>>,
-    /// Labels, with `*`; one of them must fit one of the revision's.
+    pub revisions: Option<Vec<NamePattern>>,
+    /// Labels; one of them must fit one of the revision's.
     #[serde(default, deserialize_with = "some")]
-    pub labels: Option<Vec<String>>,
+    pub labels: Option<Vec<NamePattern>>,
     /// `component` or `sql`.
     pub kind: Option<RuleKind>,
-    /// Components, by the path of their file, with `*`, or by `sha256:` and digest; one of them must fit.
+    /// Components; one of them must fit.
     #[serde(default, deserialize_with = "some")]
-    pub components: Option<Vec<String>>,
+    pub components: Option<Vec<ComponentPattern>>,
     /// What is allowed.
     #[serde(default)]
     pub grant: Capabilities,
@@ -70,8 +74,10 @@ pub enum RuleKind {
 }
 
 /// An empty list would be about nothing, which nobody means.
-fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Error> {
-    let list = Vec::<String>::deserialize(from)?;
+fn some<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
+    from: D,
+) -> Result<Option<Vec<T>>, D::Error> {
+    let list = Vec::<T>::deserialize(from)?;
     match list.is_empty() {
         true => Err(serde::de::Error::custom(
             "the list is empty, so that no migration fits; leave the key out to mean all",
@@ -83,49 +89,42 @@ fn some<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Vec<String>>, D::Er
 impl Rule {
     /// Whether it is about a migration.
     pub fn matches(&self, facts: &Facts<'_>) -> bool {
-        let any = |patterns: &Option<Vec<String>>, text: &str| {
-            patterns
-                .as_ref()
-                .is_none_or(|patterns| patterns.iter().any(|pattern| fits(pattern, text)))
-        };
         let kind = match self.kind {
             None => true,
             Some(RuleKind::Component) => matches!(facts.subject, Subject::Component { .. }),
             Some(RuleKind::Sql) => matches!(facts.subject, Subject::Sql { .. }),
         };
-        let labels =
-            self.labels.is_none() || facts.labels.iter().any(|label| any(&self.labels, label));
+        let revision = self.revisions.as_ref().is_none_or(|patterns| {
+            let mut patterns = patterns.iter();
+            patterns.any(|pattern| pattern.fits(facts.revision))
+        });
+        let labels = self.labels.as_ref().is_none_or(|patterns| {
+            let mut labels = facts.labels.iter();
+            labels.any(|label| patterns.iter().any(|pattern| pattern.fits(label)))
+        });
         let component = match (&self.components, facts.subject) {
             (None, _) => true,
             (Some(_), Subject::Sql { .. }) => false,
             (Some(patterns), Subject::Component { path, digest }) => {
-                patterns
-                    .iter()
-                    .any(|pattern| match pattern.strip_prefix("sha256:") {
-                        Some(wanted) => !digest.is_empty() && wanted.eq_ignore_ascii_case(digest),
-                        None => fits(pattern, path),
-                    })
+                patterns.iter().any(|pattern| pattern.fits(path, digest))
             }
         };
-        kind && labels && component && any(&self.revisions, facts.revision)
+        kind && revision && labels && component
     }
-}
 
-/// Whether a text is what a pattern describes, in which `*` stands for any characters.
-fn fits(pattern: &str, text: &str) -> bool {
-    let mut parts = pattern.split('*');
-    let Some(mut rest) = parts.next().and_then(|first| text.strip_prefix(first)) else {
-        return false;
-    };
-    let mut parts: Vec<&str> = parts.collect();
-    let Some(last) = parts.pop() else {
-        return rest.is_empty();
-    };
-    for part in parts {
-        match rest.split_once(part) {
-            Some((_, after)) => rest = after,
-            None => return false,
-        }
+    /// Whether it knows components by their digests.
+    pub(super) fn asks_for_digests(&self) -> bool {
+        let mut patterns = self.components.iter().flatten();
+        patterns.any(|pattern| matches!(pattern, ComponentPattern::Digest(_)))
     }
-    rest.ends_with(last)
+
+    /// What is wrong with it as a whole.
+    pub(super) fn mistake(&self) -> Option<&'static str> {
+        let says_nothing =
+            self.grant.is_empty() && self.deny.is_empty() && self.cap == Cap::default();
+        if self.kind == Some(RuleKind::Sql) && self.components.is_some() {
+            return Some("a SQL file has no component: leave out `components`, or kind = \"sql\"");
+        }
+        says_nothing.then_some("the rule says nothing: give it a `grant`, a `deny` or a `cap`")
+    }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::capability::{Access, Action, Columns, Name};
+use crate::digest::Digest;
 
 fn component(revision: &str) -> Facts<'_> {
     Facts {
@@ -11,7 +12,7 @@ fn component(revision: &str) -> Facts<'_> {
         labels: &[],
         subject: Subject::Component {
             path: "migrations/5b61_x/migration.wasm",
-            digest: "ab12",
+            digest: Some(Digest::of(b"x")),
         },
     }
 }
@@ -120,8 +121,11 @@ fn conditions_hold_together() {
         labels: &labels,
         ..component("5b61")
     };
-    let matches =
-        |conditions: &str| policy(&format!("[[rule]]\n{conditions}\n")).rules[0].matches(&facts);
+    let matches = |conditions: &str| {
+        policy(&format!("[[rule]]\n{conditions}\ndeny = [\"select x\"]\n")).rules[0].matches(&facts)
+    };
+    let digest = Digest::of(b"x").to_string();
+    let other = Digest::of(b"y");
     assert!(matches(""));
     assert!(matches("labels = [\"peo*\"]"));
     assert!(!matches("labels = [\"planning\"]"));
@@ -129,8 +133,10 @@ fn conditions_hold_together() {
         "kind = \"component\"\nrevisions = [\"x\", \"5b61\"]"
     ));
     assert!(!matches("kind = \"sql\""));
-    assert!(matches("components = [\"sha256:AB12\"]"));
-    assert!(!matches("components = [\"sha256:ab13\"]"));
+    assert!(matches(&format!("components = [\"sha256:{digest}\"]")));
+    let digest = digest.to_uppercase();
+    assert!(matches(&format!("components = [\"sha256:{digest}\"]")));
+    assert!(!matches(&format!("components = [\"sha256:{other}\"]")));
     assert!(matches("components = [\"migrations/*/migration.wasm\"]"));
     assert!(!matches(
         "components = [\"plugins/*\"]\nrevisions = [\"5b61\"]"
@@ -162,27 +168,150 @@ fn a_sql_file_has_a_safe_default() {
 
 #[test]
 fn caps_lower_limits() {
-    let policy = policy("[[rule]]\ncap = { memory = \"1MiB\", time = \"2s\", rows-written = 5 }\n");
-    let limits = policy
-        .decide(&component("a"), None, Limits::default())
-        .grant
-        .limits;
-    assert_eq!(
-        (limits.memory, limits.time, limits.rows_written),
-        (1 << 20, Duration::from_secs(2), 5)
+    let policy = policy(
+        "[[rule]]\ncap = { memory = \"1MiB\", time = \"2s\", rows-written = 5 }\n[[rule]]\ncap = { rows-written = 9, time = \"3h\" }\n",
     );
-    assert_eq!(limits.fuel, Limits::default().fuel);
+    let limits = |own| policy.decide(&component("a"), None, own).grant.limits;
+    let own = Limits::default();
+    assert_eq!(
+        limits(own),
+        Limits {
+            memory: 1 << 20,
+            time: Duration::from_secs(2),
+            rows_written: 5,
+            ..own
+        }
+    );
+    let narrow = Limits { memory: 7, ..own };
+    assert_eq!(limits(narrow).memory, 7, "a cap gives nothing");
+}
+
+#[test]
+fn each_limit_of_a_manifest_has_a_cap() {
+    const ALL: &str = "memory = 1\nfuel = 1\ntime = 1\nresult-rows = 1\nstatements = 1\nrows-written = 1\nresult-bytes = 1\n\
+                       call-bytes = 1\nhandles = 1\nlog-lines = 1\nlog-bytes = 1\n";
+    let limits: Limits = toml::from_str(ALL).unwrap();
+    let cap: Cap = toml::from_str(ALL).unwrap();
+    assert_eq!(cap.apply(Limits::NONE), limits);
+}
+
+#[test]
+fn a_sql_file_that_asks_for_less_than_the_default_gets_that() {
+    let asked: Capabilities = "create table users; insert users".parse().unwrap();
+    let decide = |text: &str| policy(text).decide(&sql("a"), Some(&asked), Limits::NONE);
+    let decision = decide("");
+    assert!(decision.is_admitted(), "{:?}", decision.reasons());
+    assert_eq!(
+        decision.grant.reach,
+        crate::capability::Reach::Only(asked.clone())
+    );
+    assert!(!decide("[[rule]]\ndeny = [\"insert *\"]\n").is_admitted());
+    let asked: Capabilities = "code view v".parse().unwrap();
+    let decision = policy("").decide(&sql("a"), Some(&asked), Limits::NONE);
+    assert_eq!(decision.missing, asked);
 }
 
 #[test]
 fn mistakes_are_told_with_their_line() {
-    let wrong = |text: &str| Policy::parse(text).unwrap_err().to_string();
-    assert!(
-        wrong("[[rule]]\ngrants = []\n")
-            .contains("line 2: unknown key `grants`; did you mean `grant`?")
+    for (text, line, message) in [
+        (
+            "[[rule]]\ngrants = []\n",
+            2,
+            "unknown key `grants`; did you mean `grant`?",
+        ),
+        (
+            "rules = 1\n",
+            1,
+            "unknown key `rules`; did you mean `rule`?",
+        ),
+        (
+            "[[rule]]\ngrant = [\"eat users\"]\n",
+            2,
+            "`eat users` is no capability",
+        ),
+        ("[[rule]]\nrevisions = []\n", 2, "the list is empty"),
+        (
+            "[[rule]]\ncap = { memry = 1 }\n",
+            2,
+            "did you mean `memory`",
+        ),
+        ("[[rule]]\ncap = { memory = \"lots\" }\n", 2, "64MiB"),
+        (
+            "[[rule]]\nkind = \"wasm\"\n",
+            2,
+            "unknown variant `wasm`, expected `component` or `sql`",
+        ),
+        (
+            "\n[[rule]]\nsigners = [\"a\"]\n",
+            3,
+            "components are not signed yet; name components by their digests",
+        ),
+        (
+            "[[rule]]\nsigner = \"a\"\n",
+            2,
+            "components are not signed yet",
+        ),
+        (
+            "[[rule]]\nrevisions = [\"people@*\"]\n",
+            2,
+            "write labels = [\"people\"]",
+        ),
+        (
+            "[[rule]]\nrevisions = [\"head\"]\n",
+            2,
+            "`head` is no id and no label",
+        ),
+        (
+            "[[rule]]\nlabels = [\"a b*\"]\n",
+            2,
+            "`a b*` is no id and no label",
+        ),
+        (
+            "[[rule]]\ncomponents = [\n  \"sha256:ab12\",\n]\n",
+            2,
+            "`sha256:ab12` is no digest: write `sha256:`",
+        ),
+        (
+            "[[rule]]\ncomponents = [\"SHA256:ab\"]\n",
+            2,
+            "`SHA256:ab` is no path: write `sha256:`",
+        ),
+        (
+            "[[rule]]\ncomponents = [\"./x.wasm\"]\n",
+            2,
+            "without `.` and `..`",
+        ),
+        (
+            "[[rule]]\ncomponents = [\"/x.wasm\"]\n",
+            2,
+            "from the project's folder on",
+        ),
+        (
+            "\n[[rule]]\nkind = \"sql\"\ncomponents = [\"x.wasm\"]\ndeny = [\"select x\"]\n",
+            2,
+            "a SQL file has no component",
+        ),
+        (
+            "[[rule]]\ndeny = [\"select x\"]\n\n[[rule]]\nkind = \"sql\"\n",
+            4,
+            "the rule says nothing",
+        ),
+        ("[[rule]\n", 1, ""),
+    ] {
+        let error = Policy::parse(text).unwrap_err();
+        assert!(error.message.contains(message), "{text}: {error}");
+        assert_eq!(error.line, Some(line), "{text}: {error}");
+    }
+    let digest = Digest::of(b"x");
+    let error = Policy::parse(&format!("[[rule]]\ncomponents = [\"{digest}\"]\n")).unwrap_err();
+    assert!(error.message.contains("write `sha256:`"), "{error}");
+}
+
+#[test]
+fn a_rule_knows_its_line() {
+    let policy = policy(
+        "# first\n[[rule]]\ngrant = [\"select a\"]\n\n# then\n[[rule]]\ngrant = [\"select b\"]\n",
     );
-    assert!(wrong("[[rule]]\ngrant = [\"eat users\"]\n").contains("`eat users` is no capability"));
-    assert!(wrong("[[rule]]\nrevisions = []\n").contains("list is empty"));
-    assert!(wrong("[[rule]]\ncap = { memry = 1 }\n").contains("did you mean `memory`"));
-    assert!(wrong("[[rule]]\nkind = \"wasm\"\n").contains("line 2"));
+    let lines: Vec<_> = policy.rules.iter().map(|rule| rule.line).collect();
+    assert_eq!(lines, [Some(2), Some(6)]);
 }

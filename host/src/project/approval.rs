@@ -20,8 +20,8 @@ pub struct Petition {
     pub request: Option<Capabilities>,
     /// What a call of it may use by its manifest; the defaults for a SQL file.
     pub limits: Limits,
-    /// What a call of it may use by the policy; as `limits` where there is none.
-    pub capped: Limits,
+    /// What the policy lowers of what a call of it may use, as a manifest spells it: the name, and to how much.
+    pub caps: Vec<(&'static str, String)>,
     /// What the policy has against it.
     pub objections: Vec<String>,
     /// The last approval, be it for this content or for an earlier one.
@@ -31,9 +31,12 @@ pub struct Petition {
 impl Petition {
     fn of(project: &Project, source: &SourceRevision, lock: &Lock) -> Result<Self, SourceError> {
         let decision = project.decision(&source.revision.id);
-        let limits = match &source.body {
-            Body::Sql(_) => Limits::default(),
-            Body::Component(component) => component.manifest().limits,
+        let (limits, uncapped) = match &source.body {
+            Body::Sql(_) => (Limits::default(), Limits::NONE),
+            Body::Component(component) => {
+                let limits = component.manifest().limits;
+                (limits, limits)
+            }
         };
         Ok(Self {
             revision: source.revision.id.clone(),
@@ -45,10 +48,14 @@ impl Petition {
                 }
             },
             limits,
-            capped: decision
-                .as_ref()
-                .map_or(limits, |decision| decision.grant.limits),
-            objections: decision.map_or_else(|_| Vec::new(), |decision| decision.reasons()),
+            caps: decision.as_ref().map_or_else(
+                |_| Vec::new(),
+                |decision| decision.grant.limits.differing(&uncapped),
+            ),
+            objections: decision.map_or_else(
+                |error| vec![error.to_string()],
+                |decision| decision.reasons(),
+            ),
             approval: lock.approval(source.revision.id.as_str()).cloned(),
         })
     }

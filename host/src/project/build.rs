@@ -30,6 +30,9 @@ pub enum Pinning {
     Develop(Arc<Root>),
     /// Build nothing, and refuse what is not pinned as it is.
     Locked(Arc<Root>),
+    /// Build and pin as for `Develop`, and leave the policy and approvals aside: what migrations do elsewhere is to be seen
+    /// before anybody allows it.
+    Learn(Arc<Root>),
 }
 
 /// Which components to build.
@@ -159,14 +162,14 @@ impl Project {
             Pinning::AsIs => Ok(()),
             Pinning::Locked(root) => self.check_pins(root, revisions, direction),
             // What is applied is reverted by the code that was applied, not by a newer one.
-            Pinning::Develop(_) if direction == Direction::Downgrade => Ok(()),
-            Pinning::Develop(root) => {
+            Pinning::Develop(_) | Pinning::Learn(_) if direction == Direction::Downgrade => Ok(()),
+            Pinning::Develop(root) | Pinning::Learn(root) => {
                 let failed = |error: BuildFailure| PrepareError::Build(Arc::new(error));
                 self.build(root, revisions, Rebuild::Stale, observer)
                     .map_err(failed)?;
-                match self.policy() {
-                    None => Ok(()),
-                    Some(_) => {
+                match (self.policy(), pinning) {
+                    (None, _) | (_, Pinning::Learn(_)) => Ok(()),
+                    (Some(_), _) => {
                         let lock = Lock::read(&**root).map_err(|error| failed(error.into()))?;
                         self.check_approvals(&lock, revisions)
                     }

@@ -1,14 +1,13 @@
 //! What a project's migrations may do: what they ask for, by the policy where there is one.
 
-use camino::Utf8Path;
+use std::sync::{Arc, OnceLock, RwLock};
 
-use super::{Project, ProjectError, RequestError};
+use super::{Project, RequestError};
 use crate::capability::{Capabilities, Grant, Limits};
-use crate::config::Config;
-use crate::migration::PrepareError;
-use crate::policy::{Decision, Facts, POLICY_FILE, Policy, PolicyError, Subject};
+use crate::migration::{MigrationError, PrepareError};
+use crate::policy::{Decision, Facts, Policy, Rule, Subject};
 use crate::revision::RevisionId;
-use crate::source::{Body, Files};
+use crate::source::{Body, SourceRevision};
 
 /// What to do where a policy does not allow what is asked for.
 pub const ASK_THE_OPERATOR: &str =
@@ -20,18 +19,32 @@ impl Project {
         self.policy.as_ref()
     }
 
-    /// Holds the migrations to rules. For programs that have no `policy.toml`.
+    /// Holds the migrations to rules, in the place of those of a `policy.toml`. For programs that bring their own.
     #[must_use]
     pub fn with_policy(mut self, policy: Policy) -> Self {
         self.policy = Some(policy);
         self
     }
 
+    /// The same migrations, held to rules.
+    pub(crate) fn under(&self, policy: Policy) -> Self {
+        Self {
+            files: Arc::clone(&self.files),
+            folders: self.folders.clone(),
+            migrations: RwLock::new(self.migrations()),
+            graph: Arc::clone(&self.graph),
+            runtime: self.runtime.clone(),
+            policy: Some(policy),
+            labels: OnceLock::new(),
+            unsettled: None,
+        }
+    }
+
     /// What a revision may do. Without a policy a component may do exactly what its manifest asks for, and a SQL file
     /// everything that SQL files can.
     ///
     /// # Errors
-    /// [`RequestError::Unknown`].
+    /// [`RequestError::Unknown`], and [`RequestError::Unreadable`] where a rule knows components by their digests.
     pub fn decision(&self, revision: &RevisionId) -> Result<Decision, RequestError> {
         let migrations = self.migrations();
         let source = migrations
@@ -48,37 +61,65 @@ impl Project {
                 Body::Sql(_) => Grant::everything(),
             }));
         };
+        self.with_facts(policy, source, |facts| match &source.body {
+            Body::Component(component) => {
+                let manifest = component.manifest();
+                let request = &manifest.capabilities.capabilities;
+                policy.decide(facts, Some(request), manifest.limits)
+            }
+            Body::Sql(file) => policy.decide(facts, file.request(), Limits::NONE),
+        })
+    }
+
+    /// The rules that are about none of the migrations: those of which something else was meant, or that have had their day.
+    ///
+    /// # Errors
+    /// [`RequestError::Unreadable`] where a rule knows components by their digests.
+    pub fn idle_rules(&self) -> Result<Vec<&Rule>, RequestError> {
+        let Some(policy) = &self.policy else {
+            return Ok(Vec::new());
+        };
+        let mut idle: Vec<&Rule> = policy.rules.iter().collect();
+        for source in self.migrations().iter() {
+            self.with_facts(policy, source, |facts| {
+                idle.retain(|rule| !rule.matches(facts));
+            })?;
+        }
+        Ok(idle)
+    }
+
+    /// Tells what rules may ask of a migration. Its component is read only for rules that know it by its digest.
+    fn with_facts<T>(
+        &self,
+        policy: &Policy,
+        source: &SourceRevision,
+        ask: impl FnOnce(&Facts<'_>) -> T,
+    ) -> Result<T, RequestError> {
+        let revision = &source.revision.id;
         let labels = match policy.asks_for_labels() {
             true => self.labels_at(revision),
             false => &[],
         };
-        let facts = |subject| Facts {
+        let path = match &source.body {
+            Body::Component(component) => component.path(),
+            Body::Sql(_) => source.revision.path.clone(),
+        };
+        let path = path.as_str();
+        let subject = match &source.body {
+            Body::Component(component) => Subject::Component {
+                path,
+                digest: match policy.asks_for_digests() {
+                    true => Some(component.digest().map_err(RequestError::Unreadable)?),
+                    false => None,
+                },
+            },
+            Body::Sql(_) => Subject::Sql { path },
+        };
+        Ok(ask(&Facts {
             revision: revision.as_str(),
             labels,
             subject,
-        };
-        Ok(match &source.body {
-            Body::Component(component) => {
-                let path = component.path();
-                // A component that cannot be read has no digest that a rule could name.
-                let digest = component.digest().map(|digest| digest.to_string());
-                let subject = Subject::Component {
-                    path: path.as_str(),
-                    digest: digest.as_deref().unwrap_or_default(),
-                };
-                let manifest = component.manifest();
-                let request = &manifest.capabilities.capabilities;
-                policy.decide(&facts(subject), Some(request), manifest.limits)
-            }
-            Body::Sql(file) => {
-                let path = source.revision.path.as_str();
-                policy.decide(
-                    &facts(Subject::Sql { path }),
-                    file.request(),
-                    Limits::default(),
-                )
-            }
-        })
+        }))
     }
 
     fn labels_at(&self, revision: &RevisionId) -> &[String] {
@@ -98,9 +139,14 @@ impl Project {
         let mut reasons = Vec::new();
         let mut first = None;
         for &revision in revisions {
-            let Ok(decision) = self.decision(revision) else {
-                continue;
-            };
+            let decision = self
+                .decision(revision)
+                .map_err(|error| PrepareError::Load {
+                    revision: revision.clone(),
+                    source: Box::new(MigrationError::Admission {
+                        reasons: vec![error.to_string()],
+                    }),
+                })?;
             if !decision.is_admitted() {
                 first.get_or_insert(revision);
                 let found = decision.reasons().into_iter();
@@ -116,33 +162,4 @@ impl Project {
             }),
         }
     }
-}
-
-/// The policy of a project on disk: the file that its settings name, which must be there, or else [`POLICY_FILE`] where
-/// there is one.
-pub(super) fn read(config: &Config) -> Result<Option<Policy>, ProjectError> {
-    let path = config.policy().unwrap_or(Utf8Path::new(POLICY_FILE));
-    let failed = |source: PolicyError| ProjectError::Policy {
-        path: path.to_owned(),
-        source,
-    };
-    let text = match Files::read(&*config.root, path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound && config.policy().is_none() => {
-            return Ok(None);
-        }
-        Err(error) => {
-            return Err(failed(PolicyError {
-                line: None,
-                message: format!("it cannot be read: {error}"),
-            }));
-        }
-    };
-    let text = String::from_utf8(text).map_err(|_| {
-        failed(PolicyError {
-            line: None,
-            message: "it is not valid UTF-8".to_owned(),
-        })
-    })?;
-    Policy::parse(&text).map(Some).map_err(failed)
 }

@@ -7,14 +7,17 @@ use super::Project;
 use crate::capability::{Capabilities, Request};
 use crate::config::Root;
 use crate::revision::RevisionId;
-use crate::source::{Body, Files as _, MANIFEST_FILE};
+use crate::source::{Body, Files as _, MANIFEST_FILE, SourceError};
 
-/// Why a request could not be written.
+/// Why a request could not be judged, read or written.
 #[derive(Debug, Error)]
 pub enum RequestError {
     /// No migration is called so.
     #[error("no migration is called {0}")]
     Unknown(RevisionId),
+    /// A rule of the policy knows components by their digests, and this one cannot be read.
+    #[error("a rule of the policy asks for the digest of each component: {0}")]
+    Unreadable(SourceError),
     /// The file system refuses.
     #[error("cannot write {path}")]
     Write {

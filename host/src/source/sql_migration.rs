@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use camino::Utf8PathBuf;
+use tokio::time::Instant;
 
 use super::sql_file::SqlFile;
 use crate::driver::{Authority, Dialect, DriverError, Session};
@@ -77,6 +78,9 @@ impl SqlMigration {
             })?;
 
         let mut work = Work::default();
+        let time = call.grant.limits.time;
+        // Longer than any clock runs is no limit.
+        let deadline = Instant::now().checked_add(time);
         for piece in pieces {
             if call.cancel.is_requested() {
                 return Err(MigrationError::Cancelled);
@@ -89,7 +93,7 @@ impl SqlMigration {
                     unit: "statements",
                 });
             }
-            match run_cancellable(session, piece.text, &call.cancel).await {
+            match run_cancellable(session, piece.text, &call.cancel, deadline).await {
                 Ok(rows) => {
                     work += Work {
                         statements: 1,
@@ -98,6 +102,13 @@ impl SqlMigration {
                 }
                 Err(DriverError::Cancelled) if call.cancel.is_requested() => {
                     return Err(MigrationError::Cancelled);
+                }
+                Err(DriverError::Cancelled) if has_passed(deadline) => {
+                    return Err(MigrationError::Limit {
+                        what: "time",
+                        limit: u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
+                        unit: "milliseconds",
+                    });
                 }
                 Err(source) => {
                     return Err(MigrationError::Statement {
@@ -131,13 +142,21 @@ async fn run_cancellable(
     session: &mut dyn Session,
     sql: &str,
     cancel: &Cancel,
+    deadline: Option<Instant>,
 ) -> Result<u64, DriverError> {
+    let late = async {
+        match deadline {
+            Some(deadline) => tokio::time::sleep_until(deadline).await,
+            None => std::future::pending().await,
+        }
+    };
     let canceller = session.canceller();
     let mut running = session.run(sql);
     tokio::select! {
         biased;
         outcome = &mut running => return outcome,
         () = cancel.requested() => {}
+        () = late => {}
     }
     for _ in 0..CANCEL_REQUESTS {
         canceller.cancel().await;
@@ -147,6 +166,10 @@ async fn run_cancellable(
     }
     // The session is of no use any more: dropping it ends its transaction.
     Err(DriverError::Cancelled)
+}
+
+fn has_passed(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| deadline <= Instant::now())
 }
 
 #[async_trait]

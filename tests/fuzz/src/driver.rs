@@ -42,7 +42,7 @@ const DICTIONARY: [&str; 32] = [
     "\0",
     "\u{feff}",
     "é",
-    "-- whimbrel:up\n",
+    "-- whimbrel:upgrade\n",
     "-- capabilities: ",
     "\n",
     " WITH a AS (",

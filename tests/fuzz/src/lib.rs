@@ -4,6 +4,7 @@
 #![expect(clippy::panic, reason = "a target fails by panicking")]
 
 mod driver;
+mod policies;
 mod sources;
 mod statements;
 
@@ -21,7 +22,7 @@ pub struct Target {
 }
 
 /// All of them.
-pub const TARGETS: [Target; 5] = [
+pub const TARGETS: [Target; 6] = [
     Target {
         name: "statement",
         check: statements::statement,
@@ -46,5 +47,10 @@ pub const TARGETS: [Target; 5] = [
         name: "manifest",
         check: sources::manifest,
         seeds: sources::MANIFESTS,
+    },
+    Target {
+        name: "policy",
+        check: policies::policy,
+        seeds: policies::SEEDS,
     },
 ];

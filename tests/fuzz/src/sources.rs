@@ -23,12 +23,12 @@ pub(crate) const CAPABILITIES: &[&str] = &[
 ];
 
 pub(crate) const SQL_FILES: &[&str] = &[
-    "-- whimbrel:migration\n-- revision: 8f2c1d7a90be\n-- message: x\n-- parents: aaaaaaaaaaaa\n-- capabilities: select a(b)\n\n-- whimbrel:up\nSELECT 1;\n-- whimbrel:down\nSELECT 2;\n",
-    "-- whimbrel:migration\n-- revision: 8f2c1d7a90be\n-- message: x\n\n-- whimbrel:up postgresql\nSELECT $$;$$;\n-- whimbrel:up sqlite\nSELECT ';';\n",
+    "-- whimbrel:migration\n-- id: 8f2c1d7a90be\n-- message: x\n-- revises: aaaaaaaaaaaa\n-- capabilities: select a(b)\n\n-- whimbrel:upgrade\nSELECT 1;\n-- whimbrel:downgrade\nSELECT 2;\n",
+    "-- whimbrel:migration\n-- id: 8f2c1d7a90be\n-- message: x\n\n-- whimbrel:upgrade postgresql\nSELECT $$;$$;\n-- whimbrel:upgrade sqlite\nSELECT ';';\n",
 ];
 
 pub(crate) const MANIFESTS: &[&str] = &[
-    "revision = \"8f2c1d7a90be\"\nmessage = \"x\"\nparents = []\n\n[capabilities]\nselect = [\"users(id)\"]\nddl = [\"create table tag_*\"]\n\n[limits]\nmemory = \"64 MiB\"\nfuel = 5\ntime = \"1s\"\nstatements = 3\n",
+    "id = \"8f2c1d7a90be\"\nmessage = \"x\"\nrevises = []\n\n[capabilities]\nselect = [\"users(id)\"]\nddl = [\"create table tag_*\"]\n\n[limits]\nmemory = \"64 MiB\"\nfuel = 5\ntime = \"1s\"\nstatements = 3\n",
 ];
 
 /// A capability's text says all of it.

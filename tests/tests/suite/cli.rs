@@ -101,6 +101,20 @@ fn a_journal_is_replayed() {
     transcript_in("journal", &project);
 }
 
+#[test]
+fn an_operator_writes_a_policy() {
+    let project = Project::empty();
+    fs::copy(guest("adversary"), project.path().join("adversary.wasm")).unwrap();
+    transcript_in("policy", &project);
+}
+
+#[test]
+fn what_migrations_ask_for_is_learned() {
+    let project = Project::empty();
+    fs::copy(guest("adversary"), project.path().join("adversary.wasm")).unwrap();
+    transcript_in("learn", &project);
+}
+
 /// An empty project, in one of whose folders components share what they depend on with those of all tests.
 fn with_shared_build(folder: &str) -> Project {
     let project = Project::empty();

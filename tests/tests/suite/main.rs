@@ -29,6 +29,7 @@ mod legitimate;
 mod lock_timeouts;
 mod oracle;
 mod pods;
+mod policy;
 mod pooler;
 mod postgres_driver;
 mod reading;
