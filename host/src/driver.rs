@@ -236,6 +236,9 @@ pub trait Session: Send {
     /// called.
     fn will_share(&mut self) {}
 
+    /// Says that another transaction for a migration follows the next one, so that what it takes can be made ready meanwhile.
+    fn will_begin_again(&mut self) {}
+
     /// Makes host-made changes, each of which must touch exactly one row and no row of another one, and commits; in as
     /// few round trips as the database allows. When it returns `Ok` the transaction is in effect, and as durable as was
     /// asked for; after an error it is rolled back, unless that is not known.

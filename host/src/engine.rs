@@ -346,6 +346,7 @@ impl Engine {
         for (at, step) in plan.steps.iter().enumerate() {
             if let Some(next) = plan.steps.get(at + 1) {
                 self.library.load_ahead(&next.revision);
+                session.will_begin_again();
             }
             let result;
             let before = recorded.get(step.revision.as_str()).copied();

@@ -77,6 +77,38 @@ on_every_database! {
         does_the_same(&db, || folder("values", manifest), None).await;
     }
 
+    async fn two_runs_have_the_same_statements_answers_fuel_and_records(db: Database) {
+        let folder = || {
+            let values = "[params]\nread = \"SELECT a, d FROM v ORDER BY a\"\nwrite = \"INSERT INTO w VALUES ($1, $2)\"\nthrough = \"cursor\"\n";
+            let fails = "[params]\nfirst = \"CREATE TABLE t_b (n integer)\"\nbehaviour = \"statement\"\nsql = \"SELEKT 1\"\n";
+            Folder::default()
+                .component_from("a", "", &guest("values"), values)
+                .component_from("b", "a", &guest("c"), "")
+                .component_from("c", "b", &guest("adversary"), fails)
+        };
+        let other = Database::create(db.backend()).await;
+        let mut runs = Vec::new();
+        for database in [&db, &other] {
+            database.execute("CREATE TABLE v (a bigint, d double precision); CREATE TABLE w (a bigint, d double precision); \
+                              INSERT INTO v VALUES (1, 0.1), (NULL, NULL), (-9223372036854775808, -1e300)").await;
+            let (_kept, file) = temporary();
+            let mut calls = recorded(database, folder(), &file).await;
+            assert_eq!(calls.len(), 3);
+            for call in &mut calls {
+                assert!(call.ending.as_ref().is_some_and(|ending| ending.fuel > 0), "{call:?}");
+                // What tells one run from another.
+                call.told.run = String::new();
+                call.told.now = 0;
+                call.told.seed = [0; 8];
+            }
+            let records = database.column("SELECT revision || ' ' || action || ' ' || outcome || ' ' || digest || ' ' || parameters_digest \
+                || ' ' || statements || ' ' || rows_touched || ' ' || tally FROM whimbrel_ledger ORDER BY id").await;
+            assert_eq!(records.len(), 3);
+            runs.push((calls, records, database.dump_without(&["whimbrel_ledger", "whimbrel_lock"]).await));
+        }
+        assert_eq!(runs[0], runs[1]);
+    }
+
     async fn a_failure_is_the_same_again(db: Database) {
         let adversary = |behaviour: &str| {
             let manifest = format!("[limits]\nfuel = 10000000\n[params]\nfirst = \"CREATE TABLE t_b (n integer)\"\nsql = \"SELEKT 1\"\nbehaviour = \"{behaviour}\"\n");

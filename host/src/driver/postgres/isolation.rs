@@ -12,6 +12,7 @@ mod place;
 mod rights;
 mod role;
 mod session;
+mod spare;
 
 use tokio_postgres::error::SqlState;
 

@@ -59,6 +59,25 @@ fn lying_section() -> Vec<u8> {
     bytes
 }
 
+/// A component with a core module of these sections, each a number and its bytes.
+fn module_of(sections: &[(u8, &[u8])]) -> Vec<u8> {
+    let mut module = b"\0asm\x01\0\0\0".to_vec();
+    for (id, content) in sections {
+        module.extend([*id, u8::try_from(content.len()).unwrap()]);
+        module.extend_from_slice(content);
+    }
+    let mut bytes = component("", "");
+    bytes.extend([1, u8::try_from(module.len()).unwrap()]);
+    bytes.extend(module);
+    bytes
+}
+
+/// A section that claims `u32::MAX` entries.
+const COUNTLESS: &[u8] = &[0xff, 0xff, 0xff, 0xff, 0x0f];
+/// The type of a function without parameters and results, and a function of it.
+const TYPES: (u8, &[u8]) = (1, &[1, 0x60, 0, 0]);
+const FUNCTIONS: (u8, &[u8]) = (3, &[1, 0]);
+
 fn function(body: &str) -> Vec<u8> {
     sound_with(&format!("(core module (func {body}))"))
 }
@@ -85,6 +104,23 @@ macro_rules! refused {
 refused! {
     is_cut_short: component("", "")[..2000].to_vec() => "damaged";
     lies_about_the_length_of_a_section: lying_section() => "damaged";
+    has_a_module_that_reaches_beyond_it: [component("", ""), vec![1, 0x20, 0, b'a', b's', b'm']].concat() => "damaged";
+    has_sections_twice: module_of(&[TYPES, TYPES]) => "damaged";
+    has_sections_in_another_order: module_of(&[FUNCTIONS, TYPES]) => "damaged";
+    has_functions_without_code: module_of(&[TYPES, FUNCTIONS]) => "damaged";
+    has_code_without_functions: module_of(&[TYPES, (10, &[1, 2, 0, 0x0b])]) => "damaged";
+    has_a_function_that_reaches_into_the_next_section:
+        module_of(&[TYPES, FUNCTIONS, (10, &[1, 0x10, 0, 0x0b]), (11, &[0])]) => "damaged";
+    has_a_function_with_a_gap_behind_it: module_of(&[TYPES, FUNCTIONS, (10, &[1, 2, 0, 0x0b, 0, 0])]) => "damaged";
+    has_countless_types: module_of(&[(1, COUNTLESS)]) => "damaged";
+    has_countless_functions: module_of(&[TYPES, (3, COUNTLESS)]) => "damaged";
+    has_countless_bodies: module_of(&[TYPES, FUNCTIONS, (10, COUNTLESS)]) => "damaged";
+    has_countless_data: module_of(&[(11, COUNTLESS)]) => "definitions";
+    has_countless_locals:
+        module_of(&[TYPES, FUNCTIONS, (10, &[1, 8, 1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x7f, 0x0b])]) => "locals in one function";
+    branches_to_countless_places:
+        module_of(&[TYPES, FUNCTIONS, (10, &[1, 8, 0, 0x0e, 0xff, 0xff, 0xff, 0xff, 0x0f, 0x0b])]) => "damaged";
+    counts_in_six_bytes: module_of(&[(1, &[0x80, 0x80, 0x80, 0x80, 0x80, 0])]) => "damaged";
     has_something_after_its_end: [component("", ""), vec![0x7f; 64]].concat() => "damaged";
     has_two_hundred_megabytes: [component("", ""), vec![0; 200 << 20]].concat() => "at most 128 MiB";
     imports_what_there_is_not: sound_with(r#"(import "acme:keys/all@1.0.0" (instance))"#) => "no interface of Whimbrel's";

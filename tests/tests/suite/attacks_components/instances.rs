@@ -99,6 +99,15 @@ attacks! {
         => "trapped";
     sends_parameters_from_an_odd_place:
         "(call $execute (i32.const 64) (i32.const 8) (i32.const 2049) (i32.const 1) (i32.const 1024))" => "not aligned";
+    sends_a_statement_that_goes_round_the_address_space:
+        "(call $execute (i32.const -4) (i32.const 12) (i32.const 0) (i32.const 0) (i32.const 1024))" => "out of bounds";
+    sends_parameters_that_go_round_the_address_space:
+        "(call $execute (i32.const 64) (i32.const 8) (i32.const -8) (i32.const 1) (i32.const 1024))" => "out of bounds";
+    sends_as_many_parameters_as_make_eight_bytes_of_32_bits:
+        "(call $execute (i32.const 64) (i32.const 8) (i32.const 2048) (i32.const 0x0aaaaaab) (i32.const 1024))"
+        => "out of bounds";
+    wants_its_answer_in_its_statement:
+        "(call $query (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 64))" => harmless;
     wants_its_answer_beyond_its_memory:
         "(call $execute (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const -8))" => "out of bounds";
     wants_its_answer_in_an_odd_place:
@@ -109,6 +118,38 @@ attacks! {
     // Values that no type has.
     sends_bytes_that_are_no_text:
         "(call $execute (i32.const 128) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 1024))" => "utf-8";
+    sends_half_a_character:
+        "(i32.store8 (i32.const 2048) (i32.const 0xc3))
+         (call $execute (i32.const 2048) (i32.const 1) (i32.const 0) (i32.const 0) (i32.const 1024))"
+        => "utf-8";
+    sends_a_surrogate:
+        "(i32.store (i32.const 2048) (i32.const 0x80a0ed))
+         (call $execute (i32.const 2048) (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 1024))"
+        => "utf-8";
+    sends_a_character_beyond_the_last:
+        "(i32.store (i32.const 2048) (i32.const 0x808090f4))
+         (call $execute (i32.const 2048) (i32.const 4) (i32.const 0) (i32.const 0) (i32.const 1024))"
+        => "utf-8";
+    // Whatever is not zero is true.
+    sends_a_boolean_that_is_neither:
+        "(i32.store8 (i32.const 2048) (i32.const 1)) (i32.store8 (i32.const 2056) (i32.const 0xfe))
+         (call $query (i32.const 256) (i32.const 37) (i32.const 2048) (i32.const 1) (i32.const 1024))
+         (if (i32.load8_u (i32.const 1024)) (then unreachable))
+         (if (i32.ne (i32.load offset=8 (call $answer)) (i32.const 7)) (then unreachable))"
+        => harmless;
+    // NaNs are of no use as a message: they are NaN again, or SQLite does not take them.
+    sends_a_signalling_nan:
+        "(i32.store8 (i32.const 2048) (i32.const 6)) (i64.store (i32.const 2056) (i64.const 0x7ff4000000000001))
+         (call $query (i32.const 192) (i32.const 35) (i32.const 2048) (i32.const 1) (i32.const 1024))
+         (if (i32.eqz (i32.load8_u (i32.const 1024))) (then
+           (if (f64.eq (f64.load offset=8 (call $answer)) (f64.load offset=8 (call $answer))) (then unreachable))))"
+        => harmless;
+    sends_a_small_nan_with_a_payload:
+        "(i32.store8 (i32.const 2048) (i32.const 5)) (i32.store (i32.const 2056) (i32.const 0xffabcdef))
+         (call $query (i32.const 192) (i32.const 35) (i32.const 2048) (i32.const 1) (i32.const 1024))
+         (if (i32.eqz (i32.load8_u (i32.const 1024))) (then
+           (if (f64.eq (f64.load offset=8 (call $answer)) (f64.load offset=8 (call $answer))) (then unreachable))))"
+        => harmless;
     logs_at_a_level_that_is_none: "(call $log (i32.const 9) (i32.const 64) (i32.const 8))" => "discriminant";
     wants_text_in_a_form_that_is_none:
         "(call $open-cursor (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 7) (i32.const 1024))"
@@ -133,6 +174,30 @@ attacks! {
     allocates_in_an_odd_place: "(call $query (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 1024))"
         with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 8193))"
         => "aligned";
+    allocates_everything_in_one_place: "(call $query (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (i32.const 8192))"
+        => harmless;
+    traps_when_it_gets_the_seed: "(call $seed (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (unreachable))" => "unreachable";
+    traps_when_it_gets_the_dialect: "(call $dialect (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (unreachable))" => "unreachable";
+    traps_when_it_gets_the_revision: "(call $revision (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (unreachable))" => "unreachable";
+    traps_when_it_gets_an_error: "(call $execute (i32.const 160) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (unreachable))" => "unreachable";
+    traps_when_it_gets_rows: "(call $query (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (unreachable))" => "unreachable";
+    traps_when_it_gets_columns_of_values:
+        "(call $query-batch (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (unreachable))" => "unreachable";
+    traps_when_it_gets_the_columns_of_a_cursor: "(call $columns (call $cursor) (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (unreachable))" => "unreachable";
+    traps_when_it_gets_the_rows_of_a_cursor: "(call $next (call $cursor) (i32.const 1) (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (unreachable))" => "unreachable";
+    grows_its_memory_while_it_is_written: "(call $query (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 1024))"
+        with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32)
+               (i32.mul (memory.grow (i32.const 1)) (i32.const 65536)))"
+        => harmless;
     calls_the_host_from_its_allocator: "(call $seed (i32.const 1024))"
         with "(func (export \"cabi_realloc\") (param i32 i32 i32 i32) (result i32) (call $first) (i32.const 8192))"
         => "cannot leave component instance";

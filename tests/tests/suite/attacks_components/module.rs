@@ -4,8 +4,9 @@ use whimbrel_tests::root;
 use wit_component::{ComponentEncoder, StringEncoding, embed_component_metadata};
 use wit_parser::Resolve;
 
-/// What a module has besides its attack: all that it may import, one page of memory with two statements in it, and an
+/// What a module has besides its attack: most of what it may import, one page of memory with statements in it, and an
 /// allocator. Functions that return a result are given 1024 as the place for it, or more; 4096 holds the result `ok`.
+/// `$answer` is where the first value is that a query answered at 1024.
 const IMPORTS: &str = r#"
   (import "whimbrel:migrate/sql@0.1.0" "execute" (func $execute (param i32 i32 i32 i32 i32)))
   (import "whimbrel:migrate/sql@0.1.0" "query" (func $query (param i32 i32 i32 i32 i32)))
@@ -19,17 +20,24 @@ const IMPORTS: &str = r#"
   (import "whimbrel:migrate/sql@0.1.0" "[resource-drop]savepoint" (func $drop-savepoint (param i32)))
   (import "whimbrel:migrate/log@0.1.0" "write" (func $log (param i32 i32 i32)))
   (import "whimbrel:migrate/log@0.1.0" "progress" (func $progress (param i64 i32 i64)))
+  (import "whimbrel:migrate/sql@0.1.0" "query-batch" (func $query-batch (param i32 i32 i32 i32 i32 i32)))
   (import "whimbrel:migrate/context@0.1.0" "seed" (func $seed (param i32)))
+  (import "whimbrel:migrate/context@0.1.0" "dialect" (func $dialect (param i32)))
+  (import "whimbrel:migrate/context@0.1.0" "revision" (func $revision (param i32)))
 "#;
 const STATEMENTS: &str = r#"
   (data (i32.const 16) "CREATE TABLE t_b (n integer)")
   (data (i32.const 64) "SELECT 1")
   (data (i32.const 128) "\ff\fe\fd\fc")
+  (data (i32.const 160) "SELEKT 1")
+  (data (i32.const 192) "SELECT CAST($1 AS double precision)")
+  (data (i32.const 256) "SELECT CASE WHEN $1 THEN 7 ELSE 8 END")
   (func $first (call $execute (i32.const 16) (i32.const 28) (i32.const 0) (i32.const 0) (i32.const 1024)))
   (func $cursor (result i32)
     (call $open-cursor (i32.const 64) (i32.const 8) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 1024))
     (i32.load (i32.const 1032)))
   (func $savepoint (result i32) (call $open-savepoint (i32.const 1024)) (i32.load (i32.const 1032)))
+  (func $answer (result i32) (i32.load (i32.load (i32.const 1040))))
   (func (export "downgrade") (result i32) (i32.const 4096))
 "#;
 const MEMORY: &str = r#"(memory (export "memory") 1)"#;

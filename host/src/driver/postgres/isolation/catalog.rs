@@ -2,6 +2,7 @@
 
 use serde::Deserialize;
 
+use super::guest::QUICK;
 use super::place::Place;
 use crate::capability::{Capabilities, Grant, Name, Reach};
 use crate::driver::DriverError;
@@ -9,10 +10,9 @@ use crate::driver::postgres::session::PostgresSession;
 use crate::driver::postgres::text_literal;
 
 /// The objects that the patterns `{schemas}` and `{names}` speak of, without those of the system and Whimbrel's own; and the
-/// schemas, each with whether `{targets}` has a pattern of it. `{space}` and `{versions}` are the version table. To compile the
-/// question would take longer than to answer it.
+/// schemas, each with whether `{targets}` has a pattern of it. `{space}` and `{versions}` are the version table.
 const CATALOG: &str = "
-SET LOCAL search_path = pg_catalog, pg_temp; SET LOCAL jit = off;
+SET LOCAL search_path = pg_catalog, pg_temp; {quick};
 WITH wanted AS (
     SELECT * FROM unnest({schemas}, {names}) AS wanted (space, name)
 ), spaces AS (
@@ -187,6 +187,7 @@ impl Catalog {
             }
         }
         let sql = CATALOG
+            .replace("{quick}", QUICK)
             .replace("{space}", &text_literal(&place.schema))
             .replace("{versions}", &text_literal(&place.version_table))
             .replace("{targets}", &texts(&targets))

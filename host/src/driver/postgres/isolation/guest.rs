@@ -24,10 +24,16 @@ const NONCES: usize = 16;
 const IMMEDIATE: &str = "SELECT string_agg(format('%I.%I', n.nspname, c.conname), ', ') \
     FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE c.condeferrable AND NOT c.condeferred";
 
-/// What the guest has set goes, and its temporary objects, listeners and locks with it. To compile the questions that follow
-/// takes longer than to answer them.
+/// What the guest has set goes, and its temporary objects, listeners and locks with it.
 const CLEAN: &str = "CLOSE ALL; RESET SESSION AUTHORIZATION; RESET ALL; UNLISTEN *; DISCARD TEMP; \
-    SELECT pg_catalog.pg_advisory_unlock_all(); SET LOCAL jit = off";
+    SELECT pg_catalog.pg_advisory_unlock_all()";
+
+/// For the questions to the catalog: to compile them, or to weigh the orders of their joins, takes longer than to answer them.
+pub(super) const QUICK: &str =
+    "SET LOCAL jit = off; SET LOCAL join_collapse_limit = 1; SET LOCAL from_collapse_limit = 1";
+
+/// Takes [`QUICK`] back.
+const AS_USUAL: &str = "RESET jit; RESET join_collapse_limit; RESET from_collapse_limit";
 
 /// What the host knows, and a guest's transaction is made of.
 pub(super) struct Ground {
@@ -68,7 +74,7 @@ impl Nonces {
         // A nonce is of no use after the run that made it; those of runs that were killed go after a week.
         let problems = host
             .simple(&format!(
-                "SET LOCAL synchronous_commit = off; SET LOCAL jit = off; \
+                "SET LOCAL synchronous_commit = off; {QUICK}; \
                  DELETE FROM {table} WHERE made_at < pg_catalog.clock_timestamp() - '7 days'::pg_catalog.interval; \
                  INSERT INTO {table} (digest) VALUES {digests}; {problems}",
                 table = ground.place.nonces(),
@@ -224,13 +230,14 @@ impl Ground {
         )];
         commands.extend(self.claiming(claim));
         commands.extend(given.commands);
+        commands.push(QUICK.to_owned());
         self.as_host(guest, nonces, &commands).await?;
         // Nobody changes them any more.
         let belongings = Belongings::of(guest, &tables).await?;
         // Policies would leave rows out without a word; so a statement that they would change fails.
         guest
             .batch(&format!(
-                "RESET jit; SET LOCAL search_path = {}; SET LOCAL row_security = off",
+                "{AS_USUAL}; SET LOCAL search_path = {}; SET LOCAL row_security = off",
                 self.path()
             ))
             .await?;
@@ -275,7 +282,7 @@ impl Ground {
         };
         guest
             .batch(&format!(
-                "SET LOCAL search_path = {}; {checks}; {CLEAN}",
+                "SET LOCAL search_path = {}; {checks}; {CLEAN}; {QUICK}",
                 self.path()
             ))
             .await
@@ -310,7 +317,7 @@ impl Ground {
     /// Has a transaction go on as it began.
     async fn go_on(&self, guest: &mut PostgresSession) -> Result<(), DriverError> {
         let immediate = guest.ask(IMMEDIATE, &[]).await?;
-        let mut commands = guest.settings_again();
+        let mut commands = format!("{AS_USUAL}; {}", guest.settings_again());
         if let Some(names) = immediate.into_iter().flatten().flatten().next() {
             commands.push_str(&format!("; SET CONSTRAINTS {names} IMMEDIATE"));
         }

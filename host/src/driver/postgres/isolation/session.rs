@@ -7,6 +7,7 @@ use futures_util::future::join;
 
 use super::catalog::Catalog;
 use super::guest::{Ending, Entered, Ground, Nonces};
+use super::spare::Spare;
 use super::{current, find, no_schema, require_direct};
 use crate::capability::{Grant, Layer};
 use crate::driver::postgres::Postgres;
@@ -26,6 +27,15 @@ pub(crate) struct IsolatedSession {
     /// The table that the transaction is going to write.
     claim: Option<String>,
     sharing: Sharing,
+    sequel: Sequel,
+    spare: Spare,
+}
+
+/// Whether another transaction comes after one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sequel {
+    None,
+    Expected,
 }
 
 /// Whether a transaction is for one migration.
@@ -67,6 +77,8 @@ impl IsolatedSession {
             transaction: Transaction::None,
             claim: None,
             sharing: Sharing::Alone,
+            sequel: Sequel::None,
+            spare: Spare::default(),
         }
     }
 
@@ -146,6 +158,10 @@ impl IsolatedSession {
             .await?;
         require_direct(visit.session.route())?;
         visit.entered = Some(entered);
+        if std::mem::replace(&mut self.sequel, Sequel::None) == Sequel::Expected {
+            self.spare
+                .prepare(&self.driver, &self.role, &ground.current.user);
+        }
         visit.session.assume(authority).await
     }
 
@@ -173,10 +189,20 @@ impl IsolatedSession {
             };
             Ok::<_, DriverError>((nonces, catalog))
         };
-        let (ready, link) = join(ready, self.driver.guest_link(&self.role)).await;
+        let (spare, driver) = (&mut self.spare, &self.driver);
+        let connected = async {
+            match spare.take().await {
+                Some(session) => Ok(session),
+                None => driver
+                    .guest_link(&self.role)
+                    .await
+                    .map(|link| driver.session(link)),
+            }
+        };
+        let (ready, session) = join(ready, connected).await;
         // What is wrong with the role says more than that it cannot log in.
         let (nonces, catalog) = ready?;
-        let mut session = self.driver.session(link?);
+        let mut session = session?;
         session.begin().await?;
         self.transaction = Transaction::Guest(Box::new(Visit {
             session,
@@ -293,6 +319,10 @@ impl Session for IsolatedSession {
 
     fn will_share(&mut self) {
         self.sharing = Sharing::Shared;
+    }
+
+    fn will_begin_again(&mut self) {
+        self.sequel = Sequel::Expected;
     }
 
     fn will_write(&mut self, table: &str) {

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{PostgresSession, Transaction};
 use crate::capability::{Grant, Layer};
 use crate::driver::{Authority, DriverError, Touched};
-use catalog::LOOK;
+use catalog::{HAS_WRITTEN, LOOK, LOOK_UNWRITTEN};
 use verdict::judge;
 
 const COUNTING: &str =
@@ -96,7 +96,10 @@ impl PostgresSession {
         {
             return Ok(());
         }
-        let state = self.look(LOOK).await?;
+        let state = match self.is(HAS_WRITTEN).await? {
+            true => self.look(LOOK).await?,
+            false => self.look(LOOK_UNWRITTEN).await?,
+        };
         self.before = Some(Before {
             default_schema: state.schema.clone(),
             grant: grant.as_ref().clone(),
@@ -124,10 +127,15 @@ impl PostgresSession {
         if !std::mem::take(&mut self.resets) {
             return Ok(true);
         }
-        let client = self.link.client.clone();
-        let rows = self.send(client.query_typed(COUNTING, &[])).await;
+        let counting = self.is(COUNTING).await;
         self.resets = true;
-        let rows = rows?;
+        counting
+    }
+
+    /// The answer to a question.
+    async fn is(&mut self, sql: &str) -> Result<bool, DriverError> {
+        let client = self.link.client.clone();
+        let rows = self.send(client.query_typed(sql, &[])).await?;
         Ok(rows.iter().any(|row| row.try_get(0).unwrap_or(false)))
     }
 
