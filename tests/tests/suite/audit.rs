@@ -94,7 +94,8 @@ const SCHEMA: &str = "
     CREATE TABLE derived () INHERITS (base);
     CREATE TABLE spare (n integer);
     CREATE TYPE mood AS ENUM ('good');
-    CREATE CAST (mood AS text) WITH INOUT;
+    CREATE TYPE mark AS ENUM ('good');
+    CREATE CAST (mark AS text) WITH INOUT;
     CREATE OPERATOR <+> (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4pl);
     CREATE COLLATION plain FROM \"C\";
     CREATE TEXT SEARCH CONFIGURATION search (COPY = simple);
@@ -356,7 +357,9 @@ const ATTACKS: &[(&str, &str, &str)] = &[
         "select users",
         "extension plpgsql",
     ),
-    ("DROP CAST (mood AS text)", "", "code cast mood"),
+    ("GRANT SELECT (word) ON secrets TO PUBLIC", "", "secrets"),
+    ("REVOKE ALL ON secrets FROM PUBLIC", "", "secrets"),
+    ("DROP CAST (mark AS text)", "", "code cast mark"),
     ("DROP OPERATOR <+> (integer, integer)", "", "code operator"),
     ("DROP COLLATION plain", "", "drop collation plain"),
     (
@@ -513,7 +516,7 @@ const HONEST: &[(&str, &str)] = &[
     ("GRANT SELECT ON users TO pg_monitor", "grant on users"),
     ("REINDEX TABLE users", "alter table users"),
     ("REINDEX INDEX secrets_pkey", "alter index secrets_pkey"),
-    ("DROP CAST (mood AS text)", "code cast mood"),
+    ("DROP CAST (mark AS text)", "code cast mark"),
     ("DROP STATISTICS linked", "drop statistics linked"),
     (
         "DROP TABLE users CASCADE",

@@ -88,6 +88,8 @@ struct State {
     /// Locks on rows of the system catalogs that a statement wrote or locked itself, by the catalog's name.
     catalog_locks: BTreeSet<(String, String)>,
     object_locks: BTreeSet<ObjectLock>,
+    /// Relations whose rows of the catalog are new ones: rights are given without a lock.
+    rewritten: BTreeSet<u32>,
     /// What a view reads.
     reads: BTreeSet<(u32, u32)>,
     counting: bool,
@@ -300,6 +302,7 @@ impl State {
         let objects = self.object_locks.iter().map(|lock| lock.id);
         locked
             .chain(objects)
+            .chain(self.rewritten.iter().copied())
             .chain(self.counts.keys().copied())
             .collect()
     }
@@ -373,6 +376,9 @@ impl State {
                     class: parent,
                     mode: kind,
                 });
+            }
+            "written" => {
+                self.rewritten.insert(id);
             }
             "catalog" => {
                 self.catalog_locks.insert((name, kind));

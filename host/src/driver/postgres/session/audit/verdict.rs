@@ -614,6 +614,8 @@ impl Judge<'_> {
             }
             let action = match mode.as_str() {
                 "RowShareLock" => Action::Update,
+                // A new collation needs it.
+                "ShareRowExclusiveLock" => continue,
                 _ => Action::Write,
             };
             self.add(action, "pg_catalog", catalog);
