@@ -5,9 +5,11 @@ pub mod effects;
 pub mod guard;
 pub mod lasting;
 mod lexer;
+mod many;
 mod split;
 mod words;
 
 pub use lexer::{Construct, Lexer, Token, TokenKind, Unterminated};
+pub use many::Many;
 pub use split::{Location, Piece, SplitError, split};
 pub use words::{Name, Names, Quoting, leading_keywords, names, without_semicolon};

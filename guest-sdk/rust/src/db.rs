@@ -6,6 +6,7 @@ use crate::error::Error;
 use crate::host::{Direction, Host};
 use crate::parameter::FromParameter;
 use crate::row::FromRow;
+use crate::row_buffer::RowBuffer;
 use crate::value::Value;
 
 #[cfg(target_family = "wasm")]
@@ -65,6 +66,31 @@ impl Db {
     /// [`Error::Conversion`] when a parameter does not fit.
     pub fn execute(&self, statement: &str, params: &[Value]) -> Result<u64, Error> {
         self.host.execute(statement, params)
+    }
+
+    /// Runs a statement for each of the rows, whose values are its parameters; returns the number of rows that it
+    /// touched in all. All rows go in one call, and most statements then take them as arrays: the fast way to change
+    /// many rows.
+    ///
+    /// # Errors
+    /// As [`Db::execute`]; some of the rows may have been done then.
+    pub fn execute_many(&self, statement: &str, rows: &RowBuffer) -> Result<u64, Error> {
+        match rows.is_empty() {
+            true => Ok(0),
+            false => self.host.execute_many(statement, rows),
+        }
+    }
+
+    /// Adds rows to a table, whose other columns get their defaults; returns how many. Names are as in SQL. It is COPY on
+    /// PostgreSQL, and the fastest way to add many rows; the manifest must ask for `insert` and `copy`.
+    ///
+    /// # Errors
+    /// As [`Db::execute_many`].
+    pub fn copy_in(&self, table: &str, columns: &[&str], rows: &RowBuffer) -> Result<u64, Error> {
+        match rows.is_empty() {
+            true => Ok(0),
+            false => self.host.copy_in(table, columns, rows),
+        }
     }
 
     /// Runs a statement and returns all of its rows. Large results are better read by [`Db::cursor`].

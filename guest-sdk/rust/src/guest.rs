@@ -4,9 +4,10 @@ use std::rc::Rc;
 
 use crate::batch::Batch;
 use crate::bindings::whimbrel::migrate::types::TextForm;
-use crate::bindings::whimbrel::migrate::{context, sql};
+use crate::bindings::whimbrel::migrate::{bulk, context, sql};
 use crate::error::Error;
 use crate::host::{Direction, Host, RowStream, Savepoint};
+use crate::row_buffer::RowBuffer;
 use crate::value::{Column, Value};
 
 /// The imports. A type rather than a `dyn Host`, so that a component imports only what it calls.
@@ -16,6 +17,17 @@ impl Host for Imports {
     fn execute(&self, statement: &str, params: &[Value]) -> Result<u64, Error> {
         let touched = sql::execute(statement, params)?;
         Ok(touched.try_into().unwrap_or(0))
+    }
+
+    fn execute_many(&self, statement: &str, rows: &RowBuffer) -> Result<u64, Error> {
+        let touched = bulk::execute_many(statement, rows.batch())?;
+        Ok(touched.try_into().unwrap_or(0))
+    }
+
+    fn copy_in(&self, table: &str, columns: &[&str], rows: &RowBuffer) -> Result<u64, Error> {
+        let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+        let copied = bulk::copy_in(table, &columns, rows.batch())?;
+        Ok(copied.try_into().unwrap_or(0))
     }
 
     fn query(&self, statement: &str, params: &[Value]) -> Result<Batch, Error> {

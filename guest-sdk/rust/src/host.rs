@@ -2,6 +2,7 @@
 
 use crate::batch::Batch;
 use crate::error::Error;
+use crate::row_buffer::RowBuffer;
 use crate::value::Value;
 
 /// The other side of a [`Db`](crate::Db): Whimbrel's host in a component, a database in memory or a fake of your
@@ -60,6 +61,31 @@ pub trait Host {
     /// # Errors
     /// Whatever the database or the sandbox has against it.
     fn execute(&self, statement: &str, params: &[Value]) -> Result<u64, Error>;
+
+    /// Runs one statement for each row; returns the number of rows that it touched in all.
+    ///
+    /// # Errors
+    /// As [`Host::execute`].
+    fn execute_many(&self, statement: &str, rows: &RowBuffer) -> Result<u64, Error> {
+        let mut touched = 0;
+        for at in 0..rows.len() {
+            touched += self.execute(statement, &rows.row(at))?;
+        }
+        Ok(touched)
+    }
+
+    /// Adds rows to a table; returns how many. Names are as in SQL.
+    ///
+    /// # Errors
+    /// As [`Host::execute`].
+    fn copy_in(&self, table: &str, columns: &[&str], rows: &RowBuffer) -> Result<u64, Error> {
+        let numbers: Vec<String> = (1..=columns.len()).map(|at| format!("${at}")).collect();
+        let (columns, numbers) = (columns.join(", "), numbers.join(", "));
+        self.execute_many(
+            &format!("INSERT INTO {table} ({columns}) VALUES ({numbers})"),
+            rows,
+        )
+    }
 
     /// Runs one statement and returns all of its rows.
     ///

@@ -86,6 +86,7 @@ pub mod log;
 mod migration;
 mod parameter;
 mod row;
+mod row_buffer;
 #[cfg(all(feature = "testing", not(target_family = "wasm")))]
 pub mod testing;
 mod text_types;
@@ -102,6 +103,7 @@ pub use log::{ProgressExt, progress};
 pub use migration::{Migration, migration};
 pub use parameter::FromParameter;
 pub use row::{FromRow, Row};
+pub use row_buffer::{Cell, RowBuffer, RowWriter, ToRow};
 pub use text_types::{Element, Json, Numeric, Uuid, array};
 pub use value::{Column, FromValue, Interval, OtherValue, ToValue, Value, ValueRef};
 
@@ -109,7 +111,9 @@ pub use value::{Column, FromValue, Interval, OtherValue, ToValue, Value, ValueRe
 pub mod prelude {
     pub use anyhow::{Context, Result, anyhow, bail, ensure};
 
-    pub use crate::{Db, Dialect, FromRow, HintExt, Migration, ProgressExt, params, whimbrel};
+    pub use crate::{
+        Db, Dialect, FromRow, HintExt, Migration, ProgressExt, RowBuffer, ToRow, params, whimbrel,
+    };
 }
 
 /// For the code that `#[whimbrel::migration]` writes; no part of the API.

@@ -4,7 +4,7 @@ use crate::batch::Batch;
 use crate::error::Error;
 use crate::value::{Column, FromValue, Value, ValueRef};
 
-pub use whimbrel_sdk_macros::FromRow;
+pub use whimbrel_sdk_macros::{FromRow, Row};
 
 /// One row of a result.
 #[derive(Debug, Clone, Copy)]

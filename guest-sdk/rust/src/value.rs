@@ -1,6 +1,7 @@
 //! SQL values and the Rust types that they become.
 
 use crate::bindings::whimbrel::migrate::types;
+use crate::row_buffer::Cell;
 
 pub use types::{Column, Interval, OtherValue, Value};
 
@@ -122,6 +123,12 @@ pub trait FromValue<'a>: Sized {
 pub trait ToValue {
     /// The parameter.
     fn to_value(&self) -> Value;
+
+    /// Writes it into a column of a [`RowBuffer`](crate::RowBuffer): without a value of its own where it can.
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        cell.put(ValueRef::from(&self.to_value()));
+    }
 }
 
 /// The parameters of a statement: `params![id, &name, None::<i64>]`.
@@ -153,6 +160,11 @@ macro_rules! integers {
             fn to_value(&self) -> Value {
                 Value::$case(<$wire>::from(*self))
             }
+
+            #[inline]
+            fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+                cell.put(ValueRef::Integer(i64::from(*self)));
+            }
         }
     )+};
 }
@@ -177,6 +189,11 @@ impl ToValue for bool {
     fn to_value(&self) -> Value {
         Value::Boolean(*self)
     }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        cell.put(ValueRef::Boolean(*self));
+    }
 }
 
 impl FromValue<'_> for f64 {
@@ -193,11 +210,21 @@ impl ToValue for f64 {
     fn to_value(&self) -> Value {
         Value::Float64(*self)
     }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        cell.put(ValueRef::Float(*self));
+    }
 }
 
 impl ToValue for f32 {
     fn to_value(&self) -> Value {
         Value::Float32(*self)
+    }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        cell.put(ValueRef::Float((*self).into()));
     }
 }
 
@@ -267,11 +294,21 @@ impl ToValue for str {
     fn to_value(&self) -> Value {
         Value::Text(self.into())
     }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        cell.put(ValueRef::Text(self));
+    }
 }
 
 impl ToValue for String {
     fn to_value(&self) -> Value {
         Value::Text(self.clone())
+    }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        cell.put(ValueRef::Text(self));
     }
 }
 
@@ -279,11 +316,21 @@ impl ToValue for [u8] {
     fn to_value(&self) -> Value {
         Value::Bytes(self.into())
     }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        cell.put(ValueRef::Bytes(self));
+    }
 }
 
 impl ToValue for Vec<u8> {
     fn to_value(&self) -> Value {
         Value::Bytes(self.clone())
+    }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        cell.put(ValueRef::Bytes(self));
     }
 }
 
@@ -297,17 +344,35 @@ impl ToValue for Value {
     fn to_value(&self) -> Value {
         self.clone()
     }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        cell.put(ValueRef::from(self));
+    }
 }
 
 impl<T: ToValue + ?Sized> ToValue for &T {
     fn to_value(&self) -> Value {
         (**self).to_value()
     }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        (**self).write_cell(cell);
+    }
 }
 
 impl<T: ToValue> ToValue for Option<T> {
     fn to_value(&self) -> Value {
         self.as_ref().map_or(Value::Null, T::to_value)
+    }
+
+    #[inline]
+    fn write_cell(&self, cell: &mut Cell<'_, '_>) {
+        match self {
+            Some(value) => value.write_cell(cell),
+            None => cell.put(ValueRef::Null),
+        }
     }
 }
 

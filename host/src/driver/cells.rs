@@ -212,7 +212,7 @@ impl Cells {
     }
 
     /// A copy of one value.
-    fn value(&self, at: usize) -> Value {
+    pub(crate) fn value(&self, at: usize) -> Value {
         if self.is_null(at) {
             return Value::Null;
         }
@@ -228,7 +228,7 @@ impl Cells {
         }
     }
 
-    fn is_null(&self, at: usize) -> bool {
+    pub(crate) fn is_null(&self, at: usize) -> bool {
         let byte = self.nulls.get(at / 8);
         byte.is_some_and(|byte| byte >> (at % 8) & 1 == 1)
     }
@@ -244,6 +244,23 @@ impl Cells {
     /// How many there are.
     pub(crate) fn len(&self) -> usize {
         self.len
+    }
+
+    /// Values and the bitmap of those that are null, which has a bit for each at least where it is not empty.
+    pub(crate) fn from_parts(len: usize, run: Run, mut nulls: Vec<u8>) -> Self {
+        nulls.truncate(len.div_ceil(8));
+        if let Some(last) = nulls.get_mut(len / 8) {
+            *last &= (1 << (len % 8)) - 1;
+        }
+        while nulls.last() == Some(&0) {
+            nulls.pop();
+        }
+        Self { len, nulls, run }
+    }
+
+    /// The values as they are held; zero or anything where they are null.
+    pub(crate) fn run(&self) -> &Run {
+        &self.run
     }
 
     /// The values, and the bitmap of those that are null: empty when none is.

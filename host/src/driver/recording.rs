@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use super::proof;
 use super::tape::{Answer, Question, Tape};
 use super::{
-    Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
+    Authority, Batch, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
     ResultLimit, Rows, Session, Statement, Value,
 };
 use crate::sql::guard::{self, Protected};
@@ -188,6 +188,20 @@ impl Session for Recording {
             self.script.line(&text::touched(rows, self.dialect));
         }
         Ok(rows)
+    }
+
+    async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        let touched = match self.tape() {
+            None => 0,
+            Some(tape) => match tape.next(Some(&Question::of_batch(sql, batch)))? {
+                Answer::Changed { rows, .. } => rows,
+                _ => return Err(DriverError::Unrecorded("it was a query then".to_owned())),
+            },
+        };
+        for at in 0..batch.len() {
+            self.write(sql, &batch.row(at))?;
+        }
+        Ok(touched)
     }
 
     async fn query(

@@ -8,8 +8,8 @@ use async_trait::async_trait;
 
 use super::tape::{Answer, Question, Tape};
 use super::{
-    Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
-    RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
+    Authority, Batch, Canceller, Column, CommitError, CopyTarget, CursorId, Dialect, DriverError,
+    Durability, RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
 };
 use crate::sql::lasting;
 
@@ -141,6 +141,25 @@ impl Session for Rehearsal {
         let rows = self.session.execute(sql, params).await?;
         if let Some(tape) = self.tape() {
             let question = Question::new(sql, params);
+            tape.push(Answer::Changed { question, rows });
+        }
+        Ok(rows)
+    }
+
+    async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        self.check(sql)?;
+        let rows = self.session.execute_many(sql, batch).await?;
+        if let Some(tape) = self.tape() {
+            let question = Question::of_batch(sql, batch);
+            tape.push(Answer::Changed { question, rows });
+        }
+        Ok(rows)
+    }
+
+    async fn copy_in(&mut self, to: &CopyTarget, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        let rows = self.session.copy_in(to, batch).await?;
+        if let Some(tape) = self.tape() {
+            let question = Question::of_batch(&to.insert(), batch);
             tape.push(Answer::Changed { question, rows });
         }
         Ok(rows)

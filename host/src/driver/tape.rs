@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use file::TapeError;
 
-use super::{Column, Dialect, DriverError, Value};
+use super::{Batch, Column, Dialect, DriverError, Value};
 use crate::digest::Digest;
 
 /// A record of what was read. Cloning shares it.
@@ -87,6 +87,19 @@ impl Question {
     /// What was asked.
     pub(crate) fn new(sql: &str, params: &[Value]) -> Self {
         let values: Vec<String> = params.iter().map(|value| format!("{value:?}")).collect();
+        let digest = Digest::of_parts(values.iter().map(String::as_bytes));
+        Self {
+            sql: sql.to_owned(),
+            parameters: digest.to_string(),
+        }
+    }
+
+    /// What was asked once for each row of a batch.
+    pub(crate) fn of_batch(sql: &str, batch: &Batch) -> Self {
+        let rows = (0..batch.len()).flat_map(|at| batch.row(at));
+        let values: Vec<String> = std::iter::once(format!("{} columns", batch.width()))
+            .chain(rows.map(|value| format!("{value:?}")))
+            .collect();
         let digest = Digest::of_parts(values.iter().map(String::as_bytes));
         Self {
             sql: sql.to_owned(),

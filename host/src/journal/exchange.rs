@@ -56,6 +56,10 @@ impl Told {
 pub enum Asked {
     /// To run a statement.
     Execute(Question),
+    /// To run a statement for each row of a batch.
+    ExecuteMany(Question),
+    /// To add the rows of a batch to a table; the text names table and columns.
+    CopyIn(Question),
     /// To run a statement and read its rows.
     Query(Question),
     /// To open a cursor.
@@ -81,6 +85,8 @@ impl fmt::Display for Asked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Execute(question) => write!(f, "execute {question}"),
+            Self::ExecuteMany(question) => write!(f, "execute for each row {question}"),
+            Self::CopyIn(question) => write!(f, "copy into {question}"),
             Self::Query(question) => write!(f, "query {question}"),
             Self::OpenCursor(question) => write!(f, "open a cursor over {question}"),
             Self::Fetch { cursor, max_rows } => {

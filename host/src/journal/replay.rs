@@ -10,8 +10,8 @@ use super::exchange::{Answered, Asked, Ending};
 use super::file::Recorded;
 use crate::driver::tape::Question;
 use crate::driver::{
-    Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
-    ResultLimit, Rows, Session, Statement, Value,
+    Authority, Batch, Canceller, Column, CommitError, CopyTarget, CursorId, Dialect, DriverError,
+    Durability, ResultLimit, Rows, Session, Statement, Value,
 };
 
 /// What came of running a component over the journal of an earlier call.
@@ -229,6 +229,20 @@ impl Session for Replay {
 
     async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {
         match self.answer(&Asked::Execute(Question::new(sql, params)))? {
+            Answered::Touched(touched) => Ok(touched),
+            _ => Err(mismatched()),
+        }
+    }
+
+    async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        match self.answer(&Asked::ExecuteMany(Question::of_batch(sql, batch)))? {
+            Answered::Touched(touched) => Ok(touched),
+            _ => Err(mismatched()),
+        }
+    }
+
+    async fn copy_in(&mut self, to: &CopyTarget, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        match self.answer(&Asked::CopyIn(Question::of_batch(&to.to_string(), batch)))? {
             Answered::Touched(touched) => Ok(touched),
             _ => Err(mismatched()),
         }

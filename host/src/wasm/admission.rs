@@ -9,7 +9,7 @@ use crate::migration::MigrationError;
 /// The version of `whimbrel:migrate` that this host speaks.
 const PACKAGE: &str = "whimbrel:migrate/";
 const VERSION: &str = "0.1.0";
-const INTERFACES: [&str; 4] = ["context", "log", "sql", "types"];
+const INTERFACES: [&str; 5] = ["bulk", "context", "log", "sql", "types"];
 const EXPORTS: [&str; 2] = ["upgrade", "downgrade"];
 /// The packages of WASI that an interpreter may import; all of them are linked inert.
 const INERT_WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
@@ -198,7 +198,7 @@ mod tests {
     fn each_wrong_name_has_its_sentence() {
         let imports = [
             "whimbrel:migrate/sql@0.2.0",
-            "whimbrel:migrate/bulk@0.1.0",
+            "whimbrel:migrate/schema@0.1.0",
             "acme:secret/keys@1.0.0",
             "wasi:cli/stdout@0.2.0",
         ];

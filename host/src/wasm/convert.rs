@@ -1,8 +1,10 @@
 //! WIT types to and from the driver's. Nothing outside this module and `host` sees a WIT type.
 
 mod batch;
+mod sent;
 
 pub(super) use batch::batch;
+pub(super) use sent::sent_batch;
 
 use super::bindings::whimbrel::migrate::{context, log, types};
 use super::loan::limit_name;

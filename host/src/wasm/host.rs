@@ -3,9 +3,11 @@
 //! An error is the guest's to handle when the database or a limit is its reason, and a trap when the guest misused a
 //! handle or must not go on.
 
+use std::sync::Arc;
+
 use wasmtime::component::{Resource, ResourceTableError};
 
-use super::bindings::whimbrel::migrate::{context, log, sql, types};
+use super::bindings::whimbrel::migrate::{bulk, context, log, sql, types};
 use super::convert;
 use super::guest::Guest;
 use super::loan::{Cursor, Refusal, Savepoint, SavepointEnd};
@@ -215,6 +217,31 @@ impl sql::HostSavepoint for Guest {
     async fn drop(&mut self, handle: Resource<Savepoint>) -> wasmtime::Result<()> {
         self.table.delete(handle)?;
         Ok(())
+    }
+}
+
+impl bulk::Host for Guest {
+    async fn execute_many(
+        &mut self,
+        statement: String,
+        rows: types::Batch,
+    ) -> Result<i64, CallError> {
+        self.go_on()?;
+        let batch = Arc::new(convert::sent_batch(rows)?);
+        let touched = self.loan.execute_many(&statement, &batch).await?;
+        Ok(i64::try_from(touched).unwrap_or(i64::MAX))
+    }
+
+    async fn copy_in(
+        &mut self,
+        table: String,
+        columns: Vec<String>,
+        rows: types::Batch,
+    ) -> Result<i64, CallError> {
+        self.go_on()?;
+        let batch = Arc::new(convert::sent_batch(rows)?);
+        let copied = self.loan.copy_in(&table, &columns, &batch).await?;
+        Ok(i64::try_from(copied).unwrap_or(i64::MAX))
     }
 }
 

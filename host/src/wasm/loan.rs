@@ -5,7 +5,9 @@ use std::sync::Arc;
 
 use super::bindings::whimbrel::migrate::types::TextForm;
 use crate::driver::tape::Question;
-use crate::driver::{Column, CursorId, DriverError, ResultLimit, Rows, Session, Value};
+use crate::driver::{
+    Batch, Column, CopyTarget, CursorId, DriverError, ResultLimit, Rows, Session, Value,
+};
 use crate::journal::{Answered, Asked, Recording};
 use crate::migration::{MigrationError, StatementSource, Work};
 
@@ -154,6 +156,51 @@ impl Loan {
             (asked, Answered::touched(&outcome))
         });
         let touched = self.noted(sql, outcome)?;
+        self.work.rows = self.work.rows.saturating_add(touched);
+        Ok(touched)
+    }
+
+    /// Runs a statement for each row of a batch.
+    pub(super) async fn execute_many(
+        &mut self,
+        sql: &str,
+        batch: &Arc<Batch>,
+    ) -> Result<u64, DriverError> {
+        self.count()?;
+        let outcome = self.session.execute_many(sql, batch).await;
+        self.record(|| {
+            let asked = Asked::ExecuteMany(Question::of_batch(sql, batch));
+            (asked, Answered::touched(&outcome))
+        });
+        let touched = self.noted(sql, outcome)?;
+        self.work.rows = self.work.rows.saturating_add(touched);
+        Ok(touched)
+    }
+
+    /// Adds rows to a table.
+    pub(super) async fn copy_in(
+        &mut self,
+        table: &str,
+        columns: &[String],
+        batch: &Arc<Batch>,
+    ) -> Result<u64, DriverError> {
+        self.count()?;
+        let to = CopyTarget::new(table, columns, self.session.dialect());
+        let to = self.noted(table, to)?;
+        if batch.width() != to.width() {
+            let widths = DriverError::Conversion(format!(
+                "{} columns are named, and the rows have {}",
+                to.width(),
+                batch.width()
+            ));
+            return self.noted(&to.insert(), Err(widths));
+        }
+        let outcome = self.session.copy_in(&to, batch).await;
+        self.record(|| {
+            let asked = Asked::CopyIn(Question::of_batch(&to.to_string(), batch));
+            (asked, Answered::touched(&outcome))
+        });
+        let touched = self.noted(&to.insert(), outcome)?;
         self.work.rows = self.work.rows.saturating_add(touched);
         Ok(touched)
     }

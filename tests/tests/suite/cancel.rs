@@ -39,6 +39,17 @@ fn folder() -> Folder {
         .table("c", "b")
 }
 
+/// Rows in bulk: a statement for each, and copied in.
+fn bulk() -> Folder {
+    let manifest = "[params]\nbehaviour = \"bulk\"\nfirst = \"CREATE TABLE t_b (n integer)\"\n\
+                    [capabilities]\nddl = [\"create table t_b\"]\n";
+    Folder::default()
+        .table("a", "")
+        .component("b", "a", "adversary", manifest)
+        .table("c", "b")
+}
+const BULK_CALLS: usize = 3;
+
 /// Demands that no session of a run is left, which a server may take a moment to see.
 async fn nobody_is_connected(db: &Database) {
     if db.backend() == Backend::Sqlite {
@@ -53,12 +64,12 @@ async fn nobody_is_connected(db: &Database) {
     }
 }
 
-/// Interrupts a run at each call in turn. Each begins where the one before was undone.
-async fn interrupted(db: &Database, when: When) {
+/// Interrupts a run at each of so many calls in turn. Each begins where the one before was undone.
+async fn interrupted(db: &Database, when: When, folder: fn() -> Folder, calls: usize) {
     // Whoever cancels around the last call may find the component at its end, and its migration with it.
     let calls = match when {
-        When::Before | When::After => CALLS - 1,
-        When::Dropped => CALLS,
+        When::Before | When::After => calls - 1,
+        When::Dropped => calls,
     };
     for call in 0..calls {
         let cancel = Cancel::default();
@@ -89,25 +100,50 @@ async fn interrupted(db: &Database, when: When) {
     after(db, &["a"], &engine(db, folder())).await;
 }
 
+/// Runs to the end, and counts.
+async fn makes(db: &Database, folder: Folder, calls: usize) {
+    let plan = Arc::new(Plan::new(calls, When::Before, Cancel::default()));
+    let over = Arc::new(Interrupting::new(driver(db), Arc::clone(&plan)));
+    let options = RunOptions {
+        patience: patience(),
+        ..RunOptions::default()
+    };
+    let engine = engine_of(over, folder, options);
+    let target = "head".parse().unwrap();
+    engine.run(&target, Direction::Upgrade).await.unwrap();
+    assert_eq!(plan.made(), calls);
+}
+
 on_every_database! {
     async fn cancelled_before_each_call(db: Database) {
-        interrupted(&db, When::Before).await;
+        interrupted(&db, When::Before, folder, CALLS).await;
     }
 
     async fn cancelled_after_each_call(db: Database) {
-        interrupted(&db, When::After).await;
+        interrupted(&db, When::After, folder, CALLS).await;
     }
 
     async fn dropped_before_each_call(db: Database) {
-        interrupted(&db, When::Dropped).await;
+        interrupted(&db, When::Dropped, folder, CALLS).await;
+    }
+
+    async fn cancelled_before_each_call_in_bulk(db: Database) {
+        interrupted(&db, When::Before, bulk, BULK_CALLS).await;
+    }
+
+    async fn cancelled_after_each_call_in_bulk(db: Database) {
+        interrupted(&db, When::After, bulk, BULK_CALLS).await;
+    }
+
+    async fn dropped_before_each_call_in_bulk(db: Database) {
+        interrupted(&db, When::Dropped, bulk, BULK_CALLS).await;
     }
 
     async fn the_guest_makes_as_many_calls_as_are_interrupted(db: Database) {
-        let plan = Arc::new(Plan::new(CALLS, When::Before, Cancel::default()));
-        let over = Arc::new(Interrupting::new(driver(&db), Arc::clone(&plan)));
-        let options = RunOptions { patience: patience(), ..RunOptions::default() };
-        let engine = engine_of(over, folder(), options);
-        engine.run(&"head".parse().unwrap(), Direction::Upgrade).await.unwrap();
-        assert_eq!(plan.made(), CALLS);
+        makes(&db, folder(), CALLS).await;
+    }
+
+    async fn the_guest_makes_as_many_calls_in_bulk(db: Database) {
+        makes(&db, bulk(), BULK_CALLS).await;
     }
 }

@@ -307,6 +307,19 @@ async fn a_statement_of_100_megabytes_is_refused() {
 }
 
 #[tokio::test]
+async fn a_batch_that_lies_is_an_error() {
+    for (behaviour, why) in [
+        ("bulk-lies", "1 values for 4294967295 rows"),
+        ("bulk-no-columns", "no columns"),
+        ("bulk-injection", "not the name of a table"),
+    ] {
+        let error = error_of(behaviour, "").await;
+        let told = format!("{error:?}");
+        assert!(told.contains(why), "{behaviour}: {told}");
+    }
+}
+
+#[tokio::test]
 async fn misuse_of_handles_traps() {
     for behaviour in [
         "savepoint-twice",

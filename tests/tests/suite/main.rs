@@ -12,6 +12,7 @@ mod attacks_sqlite;
 mod audit;
 mod backups;
 mod build_rust;
+mod bulk;
 mod cancel;
 mod cli;
 mod effects;

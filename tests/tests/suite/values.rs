@@ -340,8 +340,20 @@ on_every_database! {
             folder = folder.component(id, parent, "values", &parameters(&read, &write, through));
             parent = id;
         }
+        for (id, through) in [("d", "many"), ("e", "copy")] {
+            create(&db, kinds, through).await;
+            let read = format!("SELECT id, {names} FROM source ORDER BY id");
+            let write = match through {
+                "copy" => "copy".to_owned(),
+                _ => format!("INSERT INTO {through} (id, {names}) VALUES ($1, {places})"),
+            };
+            let more = format!("columns = \"id, {names}\"\n");
+            let params = parameters(&read, &write, through) + &more;
+            folder = folder.component(id, parent, "values", &params);
+            parent = id;
+        }
         up(&engine(&db, folder), "head").await.unwrap();
-        for table in ["rows", "batch", "cursor"] {
+        for table in ["rows", "batch", "cursor", "many", "copy"] {
             is_the_same(&db, kinds, table).await;
         }
     }

@@ -2,6 +2,7 @@
 
 mod from_row;
 mod migration;
+mod to_row;
 
 use proc_macro::TokenStream;
 use syn::parse_macro_input;
@@ -26,6 +27,28 @@ pub fn migration(arguments: TokenStream, item: TokenStream) -> TokenStream {
 pub fn from_row(item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as syn::DeriveInput);
     from_row::expand(&item)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Sends a struct as a row, its fields in their order.
+#[proc_macro_derive(ToRow, attributes(row))]
+pub fn to_row(item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as syn::DeriveInput);
+    to_row::expand(&item)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Both ways: `FromRow` and `ToRow`.
+#[proc_macro_derive(Row, attributes(row))]
+pub fn row(item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as syn::DeriveInput);
+    from_row::expand(&item)
+        .and_then(|mut both| {
+            both.extend(to_row::expand(&item)?);
+            Ok(both)
+        })
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -2,6 +2,7 @@
 
 mod access;
 mod audit;
+mod bulk;
 pub(super) mod commit;
 mod copying;
 mod cursors;
@@ -28,8 +29,8 @@ use super::settings::ConnectSettings;
 use super::statements::StatementCache;
 use super::values::{Parameter, encode, untyped};
 use crate::driver::{
-    Authority, Canceller, Column, CommitError, CursorId, DatabaseError, Dialect, DriverError,
-    Durability, RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
+    Authority, Batch, Canceller, Column, CommitError, CopyTarget, CursorId, DatabaseError, Dialect,
+    DriverError, Durability, RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
 };
 use crate::sql::guard::Protected;
 use crate::sql::leading_keywords;
@@ -555,6 +556,18 @@ impl Session for PostgresSession {
     async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {
         self.enter()?;
         let result = self.execute_inner(sql, params).await;
+        self.leave(result)
+    }
+
+    async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        self.enter()?;
+        let result = self.execute_many_inner(sql, batch).await;
+        self.leave(result)
+    }
+
+    async fn copy_in(&mut self, to: &CopyTarget, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        self.enter()?;
+        let result = self.copy_in_inner(to, batch).await;
         self.leave(result)
     }
 

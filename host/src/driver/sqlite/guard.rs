@@ -19,7 +19,7 @@ use rusqlite::hooks::{Action, AuthAction, AuthContext, Authorization};
 use self::authority::denied;
 pub(super) use self::authority::denied_own;
 pub(super) use self::made::Made;
-pub(super) use self::statement::{Effect, Statement};
+pub(super) use self::statement::{Effect, Origin, Statement};
 use super::audit::{Audit, Budget};
 use super::objects::Objects;
 use crate::capability::{Grant, Layer, Layers};
@@ -159,7 +159,7 @@ impl Guard {
     ///
     /// # Errors
     /// [`DriverError::Denied`].
-    pub(super) fn check_text(&self, sql: &str) -> Result<(), DriverError> {
+    pub(super) fn check_text(&self, sql: &str, origin: Origin) -> Result<(), DriverError> {
         let mut state = self.state();
         if leading_keywords(sql, Dialect::Sqlite, 1) == ["ALTER"]
             && names(sql, Dialect::Sqlite)
@@ -176,6 +176,7 @@ impl Guard {
             Some(_) => Statement::of(sql),
             None => Statement::default(),
         };
+        state.statement.origin = origin;
         // The authorizer hears of it only when it runs.
         if leading_keywords(sql, Dialect::Sqlite, 1) == ["VACUUM"] {
             return Err(denied(

@@ -14,8 +14,8 @@ use super::place::{self, Opened, Place, Purpose};
 use super::thread::{Control, Thread};
 use super::worker::{Seed, Worker};
 use crate::driver::{
-    Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
-    ResultLimit, Rows, Session, Statement, Touched, Value,
+    Authority, Batch, Canceller, Column, CommitError, CopyTarget, CursorId, Dialect, DriverError,
+    Durability, ResultLimit, Rows, Session, Statement, Touched, Value,
 };
 
 /// What a session is connected to.
@@ -198,6 +198,20 @@ impl Session for SqliteSession {
         thread
             .call(move |worker| worker.execute(&sql, &params))
             .await
+    }
+
+    async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        let (sql, batch) = (sql.to_owned(), Arc::clone(batch));
+        let thread = self.for_writing().await?;
+        thread
+            .call(move |worker| worker.execute_many(&sql, &batch))
+            .await
+    }
+
+    async fn copy_in(&mut self, to: &CopyTarget, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        let (to, batch) = (to.clone(), Arc::clone(batch));
+        let thread = self.for_writing().await?;
+        thread.call(move |worker| worker.copy_in(&to, &batch)).await
     }
 
     async fn query(

@@ -7,12 +7,14 @@ use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, Statement, ffi};
 
 use super::cursor::{self, Cursor, Failure};
-use super::guard::{Effect, Guard, Phase};
+use super::guard::{Effect, Guard, Origin, Phase};
 use super::objects::Objects;
 use super::place::{Place, bound_memory, bound_values};
 use super::{error, foreign_keys, values};
 use crate::capability::{Grant, Layer};
-use crate::driver::{Authority, Column, Dialect, DriverError, ResultLimit, Rows, Touched, Value};
+use crate::driver::{
+    Authority, Batch, Column, CopyTarget, Dialect, DriverError, ResultLimit, Rows, Touched, Value,
+};
 use crate::sql::{Lexer, TokenKind, leading_keywords, split};
 
 /// What a worker starts from.
@@ -278,17 +280,26 @@ impl<'c> Worker<'c> {
         let mut statement = self.prepare_cached(sql)?;
         bind(&mut statement, params)?;
         self.make_way_for(&statement)?;
+        let touched = self.step(&mut statement, sql)?;
+        self.finish(statement)?;
+        Ok(touched)
+    }
+
+    /// Runs a statement to its end; returns the number of rows that it touched.
+    fn step(&mut self, statement: &mut Statement<'_>, sql: &str) -> Result<u64, DriverError> {
         let before = self.connection.total_changes();
         let mut rows = statement.raw_query();
         loop {
             match rows.next() {
                 Ok(Some(_)) => {}
                 Ok(None) => break,
-                Err(problem) => return Err(self.failed(problem, sql)),
+                Err(problem) => {
+                    drop(rows);
+                    return Err(self.failed(problem, sql));
+                }
             }
         }
         drop(rows);
-        self.finish(statement)?;
         // Triggers count in the total only; a statement that changes no row leaves the last count standing.
         let changed = self.connection.total_changes() != before;
         Ok(if changed {
@@ -296,6 +307,48 @@ impl<'c> Worker<'c> {
         } else {
             0
         })
+    }
+
+    /// Runs a statement for each row of a batch.
+    pub(super) fn execute_many(&mut self, sql: &str, batch: &Batch) -> Result<u64, DriverError> {
+        self.ready()?;
+        check_text(sql)?;
+        let mut statement = self.prepare_cached(sql)?;
+        let touched = self.step_each(&mut statement, sql, batch)?;
+        self.finish(statement)?;
+        Ok(touched)
+    }
+
+    /// Adds rows to a table.
+    pub(super) fn copy_in(&mut self, to: &CopyTarget, batch: &Batch) -> Result<u64, DriverError> {
+        self.ready()?;
+        let sql = to.insert();
+        self.guard.check_text(&sql, Origin::Copy)?;
+        // One from the cache was judged as the migration's own.
+        let mut statement = self
+            .connection
+            .prepare(&sql)
+            .map_err(|problem| self.failed(problem, &sql))?;
+        self.guard.prepared();
+        let touched = self.step_each(&mut statement, &sql, batch)?;
+        drop(statement);
+        self.follow_schema()?;
+        Ok(touched)
+    }
+
+    fn step_each(
+        &mut self,
+        statement: &mut Statement<'_>,
+        sql: &str,
+        batch: &Batch,
+    ) -> Result<u64, DriverError> {
+        self.make_way_for(statement)?;
+        let mut touched = 0_u64;
+        for at in 0..batch.len() {
+            bind(statement, &batch.row(at))?;
+            touched = touched.saturating_add(self.step(statement, sql)?);
+        }
+        Ok(touched)
     }
 
     pub(super) fn query(
@@ -323,7 +376,7 @@ impl<'c> Worker<'c> {
     ) -> Result<Arc<[Column]>, DriverError> {
         self.ready()?;
         check_text(sql)?;
-        self.guard.check_text(sql)?;
+        self.guard.check_text(sql, Origin::Migration)?;
         let mut statement = self
             .connection
             .prepare(sql)
@@ -366,7 +419,7 @@ impl<'c> Worker<'c> {
     }
 
     fn prepare_cached(&mut self, sql: &str) -> Result<CachedStatement<'c>, DriverError> {
-        self.guard.check_text(sql)?;
+        self.guard.check_text(sql, Origin::Migration)?;
         let statement = self
             .connection
             .prepare_cached(sql)

@@ -3,7 +3,8 @@
 use crate::text;
 use crate::whimbrel::migrate::log::{self, Level};
 use crate::whimbrel::migrate::sql::{self, Cursor};
-use crate::whimbrel::migrate::types::{Error, Failure, TextForm};
+use crate::whimbrel::migrate::bulk;
+use crate::whimbrel::migrate::types::{Batch, ColumnData, Error, Failure, TextForm};
 
 /// A recursive query without end, in the SQL of both databases.
 const ENDLESS: &str =
@@ -39,6 +40,23 @@ pub fn run(name: &str) -> Outcome {
             log::write(Level::Info, &"x".repeat(1 << 16));
         },
         "huge-statement" => sql::execute(&"x".repeat(100 << 20), &[]).map(|_| ()),
+        "bulk" => {
+            let rows = Batch { rows: 3, columns: vec![ColumnData::Int32s(vec![1, 2, 3])], nulls: vec![vec![]] };
+            bulk::execute_many("INSERT INTO t_b (n) VALUES ($1)", &rows)?;
+            bulk::copy_in("t_b", &["n".to_owned()], &rows).map(|_| ())
+        }
+        "bulk-lies" => {
+            let rows = Batch { rows: u32::MAX, columns: vec![ColumnData::Int32s(vec![1])], nulls: vec![vec![]] };
+            bulk::execute_many("SELECT $1", &rows).map(|_| ())
+        }
+        "bulk-no-columns" => {
+            let rows = Batch { rows: u32::MAX, columns: vec![], nulls: vec![] };
+            bulk::execute_many("SELECT 1", &rows).map(|_| ())
+        }
+        "bulk-injection" => {
+            let rows = Batch { rows: 1, columns: vec![ColumnData::Int32s(vec![1])], nulls: vec![vec![]] };
+            bulk::copy_in("t (n) SELECT 1; --", &["n".to_owned()], &rows).map(|_| ())
+        }
         "endless-query" => sql::query(ENDLESS, &[]).map(|_| ()),
         "endless-cursor" => {
             let cursor = sql::open_cursor(ENDLESS, &[], TextForm::Cells)?;

@@ -1,11 +1,12 @@
 //! A guest that sends every value that it reads back: it runs the statement of the parameter `read` and, for each
 //! row, the statement of the parameter `write` with the row's values. With the parameter `through` set to `batch` or
-//! `cursor` it reads by columns.
+//! `cursor` it reads by columns; set to `many` it sends back whole batches, and set to `copy` it copies them into the table
+//! that `write` names, with the columns of the parameter `columns`.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "migration" });
 
 use whimbrel::migrate::types::{Batch, Cells, ColumnData, Failure, TextForm, Value};
-use whimbrel::migrate::{context, sql};
+use whimbrel::migrate::{bulk, context, sql};
 
 struct Values;
 
@@ -21,6 +22,21 @@ impl Guest for Values {
                     all.extend(rows(batch));
                 }
                 all
+            }
+            "many" => {
+                let cursor = sql::open_cursor(&read, &[], TextForm::Cells)?;
+                while let Some(batch) = cursor.next(1000)? {
+                    bulk::execute_many(&write, &batch)?;
+                }
+                return Ok(());
+            }
+            "copy" => {
+                let columns: Vec<String> = text("columns")?.split(", ").map(str::to_owned).collect();
+                let cursor = sql::open_cursor(&read, &[], TextForm::Strings)?;
+                while let Some(batch) = cursor.next(1000)? {
+                    bulk::copy_in(&write, &columns, &batch)?;
+                }
+                return Ok(());
             }
             _ => sql::query(&read, &[])?.rows,
         };

@@ -8,8 +8,8 @@ use camino::Utf8Path;
 use tokio::sync::Notify;
 use whimbrel::driver::backup::{BackupError, Restoration};
 use whimbrel::driver::{
-    Authority, Canceller, Column, CommitError, CursorId, Dialect, Driver, DriverError, Durability,
-    ResultLimit, Rows, RunLock, Scratch, Session, Statement, Value,
+    Authority, Batch, Canceller, Column, CommitError, CopyTarget, CursorId, Dialect, Driver,
+    DriverError, Durability, ResultLimit, Rows, RunLock, Scratch, Session, Statement, Value,
 };
 use whimbrel::migration::Cancel;
 
@@ -196,6 +196,14 @@ impl Session for Interrupted {
 
     async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {
         call!(self, self.session.execute(sql, params))
+    }
+
+    async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        call!(self, self.session.execute_many(sql, batch))
+    }
+
+    async fn copy_in(&mut self, to: &CopyTarget, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        call!(self, self.session.copy_in(to, batch))
     }
 
     async fn query(

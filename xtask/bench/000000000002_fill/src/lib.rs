@@ -1,6 +1,5 @@
 //! Fills a column by its own loop: reads a batch, computes, writes the batch. `xtask/native-fill` is its twin.
 
-use whimbrel_sdk::array;
 use whimbrel_sdk::prelude::*;
 
 #[whimbrel::migration]
@@ -15,20 +14,18 @@ impl Migration for Fill {
             params![],
             ROWS,
         )?;
+        let mut slugs = RowBuffer::new();
         for batch in people {
             let batch = batch?;
-            let ids = batch.column::<i64>("id")?.collect::<Result<Vec<_>, _>>()?;
-            let given = batch.column::<&str>("given")?;
-            let family = batch.column::<&str>("family")?;
-            let slugs = given
-                .zip(family)
-                .map(|(given, family)| Ok(slug(given?, family?)))
-                .collect::<Result<Vec<_>>>()?;
-            db.execute(
-                "UPDATE people SET slug = new.slug FROM unnest($1::bigint[], $2::text[]) AS new (id, slug)
-                 WHERE people.id = new.id",
-                params![array(ids), array(slugs)],
-            )?;
+            let ids = batch.column::<i64>("id")?;
+            let names = batch
+                .column::<&str>("given")?
+                .zip(batch.column::<&str>("family")?);
+            slugs.clear();
+            for (id, (given, family)) in ids.zip(names) {
+                slugs.push(&(id?, slug(given?, family?)))?;
+            }
+            db.execute_many("UPDATE people SET slug = $2 WHERE id = $1", &slugs)?;
         }
         Ok(())
     }

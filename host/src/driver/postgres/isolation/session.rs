@@ -12,8 +12,8 @@ use crate::capability::{Grant, Layer};
 use crate::driver::postgres::Postgres;
 use crate::driver::postgres::session::PostgresSession;
 use crate::driver::{
-    Authority, Canceller, Column, CommitError, CursorId, Dialect, DriverError, Durability,
-    GuestRole, RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
+    Authority, Batch, Canceller, Column, CommitError, CopyTarget, CursorId, Dialect, DriverError,
+    Durability, GuestRole, RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
 };
 
 /// The host's session, and the guest's while a transaction is a guest's.
@@ -383,6 +383,14 @@ impl Session for IsolatedSession {
 
     async fn execute(&mut self, sql: &str, params: &[Value]) -> Result<u64, DriverError> {
         self.active().execute(sql, params).await
+    }
+
+    async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        self.active().execute_many(sql, batch).await
+    }
+
+    async fn copy_in(&mut self, to: &CopyTarget, batch: &Arc<Batch>) -> Result<u64, DriverError> {
+        self.active().copy_in(to, batch).await
     }
 
     async fn query(

@@ -13,9 +13,9 @@ use futures_util::future::{join, join_all};
 
 use super::PostgresSession;
 use super::audit::may_undo;
-use crate::capability::{Grant, Layer};
+use crate::capability::{Access, Action, Grant, Layer};
 use crate::driver::postgres::pooler;
-use crate::driver::{Authority, DatabaseError, DriverError};
+use crate::driver::{Authority, CopyTarget, DatabaseError, DriverError};
 use crate::sql::access::{
     Catalog, Change, Changes, Context, Definitions, Fault, Literals, Outcome, Parsed, Reading,
     Refusal, Subject, Wanted, shape,
@@ -164,6 +164,24 @@ impl PostgresSession {
         };
         self.access.pending.clone_from(&verdict.changes);
         self.access.definitions = verdict.definitions;
+        Ok(())
+    }
+
+    /// Checks a COPY into a table: what an INSERT into it needs, and `copy` for it.
+    pub(super) async fn check_copy(&mut self, to: &CopyTarget) -> Result<(), DriverError> {
+        let insert = to.insert();
+        self.check(&insert).await?;
+        let Some((subject, grant)) = subject(&self.authority) else {
+            return Ok(());
+        };
+        let grant = grant.clone();
+        let reading = self.read(&insert, subject).await?;
+        let home = self.access.home.clone().unwrap_or_default();
+        for found in reading.accesses {
+            if found.access.action == Action::Insert {
+                grant.check(&Access::new(Action::Copy, found.access.object), &home)?;
+            }
+        }
         Ok(())
     }
 

@@ -15,7 +15,8 @@ use crate::sql::without_semicolon;
 /// How much longer than the last run of rows the next may be: the first is one row, to learn how wide they are.
 const GROWTH: u64 = 8;
 
-/// How many times the limit a run may take when rows are suddenly wider than those before them.
+/// How many times the limit a run may take when rows are suddenly wider than those before them; what all cursors of the
+/// session hold of such runs counts.
 const SLACK: u64 = 8;
 
 /// The open cursors of a session.
@@ -29,6 +30,8 @@ struct Cursor {
     reader: Arc<Reader>,
     /// Rows that were fetched but did not fit under the last limit.
     left: VecDeque<Vec<Value>>,
+    /// Their size in bytes.
+    left_bytes: u64,
     /// The size of a row of the last run on average, in bytes.
     width: u64,
     /// The length of the last run.
@@ -111,6 +114,7 @@ impl PostgresSession {
         let cursor = Cursor {
             reader,
             left: VecDeque::new(),
+            left_bytes: 0,
             width: 0,
             run: 0,
             end: End::Ahead,
@@ -147,6 +151,10 @@ impl PostgresSession {
                     cursor.left.push_front(row);
                     break;
                 }
+                cursor.left_bytes = match cursor.left.is_empty() {
+                    true => 0,
+                    false => cursor.left_bytes.saturating_sub(row_bytes),
+                };
                 bytes += row_bytes;
                 rows.push(row);
                 continue;
@@ -184,16 +192,19 @@ impl PostgresSession {
         let nothing: [(&(dyn ToSql + Sync), Type); 0] = [];
         // The types of the columns are known since the cursor was opened, so this asks the server nothing else.
         let stream = self.send(client.query_typed_raw(&fetch, nothing)).await?;
+        let elsewhere: u64 = self.cursors.open.values().map(|open| open.left_bytes).sum();
         let within = ResultLimit {
             rows: u64::MAX,
-            bytes: limit.bytes.saturating_mul(SLACK),
+            bytes: limit.bytes.saturating_mul(SLACK).saturating_sub(elsewhere),
         };
         let mut kept = 0;
         let left = &mut cursor.left;
+        let left_bytes = &mut cursor.left_bytes;
         let keep = |rows: &mut Rows, size| {
             if left.is_empty() && bytes + kept + size <= limit.bytes {
                 kept += size;
             } else {
+                *left_bytes += size;
                 left.extend(rows.pop());
             }
         };

@@ -76,7 +76,8 @@ pub(in crate::driver::postgres) fn encode<'a>(
     })
 }
 
-fn base(wanted: &Type) -> &Type {
+/// What a domain is made of; the type itself where it is none.
+pub(super) fn base(wanted: &Type) -> &Type {
     match wanted.kind() {
         Kind::Domain(inner) => base(inner),
         _ => wanted,

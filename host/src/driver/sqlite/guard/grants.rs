@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use rusqlite::hooks::{AuthAction, AuthContext};
 
 use super::functions;
+use super::statement::Origin;
 use super::text::{Leading, replaces};
 use super::{DriverError, State};
 use crate::capability::{Access, Action, Code, Columns, Kind, Name};
@@ -167,6 +168,10 @@ impl State {
             return one(action, owner);
         }
         let mut asked = vec![Access::new(action, Name::bare(&table)).with_columns(columns)];
+        let copies = self.statement.origin == Origin::Copy && context.accessor.is_none();
+        if copies && action == Action::Insert {
+            asked.push(Access::new(Action::Copy, Name::bare(&table)));
+        }
         if action != Action::Delete && self.replaces(context) {
             asked.push(Access::new(Action::Delete, Name::bare(table)));
         }

@@ -30,10 +30,21 @@ enum Stage {
     Running,
 }
 
+/// Whose INSERT it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(in crate::driver::sqlite) enum Origin {
+    /// The migration's.
+    #[default]
+    Migration,
+    /// The host's, which copies rows for the migration.
+    Copy,
+}
+
 /// What a statement is, and what SQLite has said of it so far.
 #[derive(Debug, Clone, Default)]
 pub(in crate::driver::sqlite) struct Statement {
     pub(super) reading: Reading,
+    pub(super) origin: Origin,
     stage: Stage,
     effect: Option<Effect>,
     /// The virtual tables that it uses, with their modules.
