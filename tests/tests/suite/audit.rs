@@ -94,6 +94,12 @@ const SCHEMA: &str = "
     CREATE TABLE derived () INHERITS (base);
     CREATE TABLE spare (n integer);
     CREATE TYPE mood AS ENUM ('good');
+    CREATE TYPE mark AS ENUM ('good');
+    CREATE CAST (mark AS text) WITH INOUT;
+    CREATE OPERATOR <+> (LEFTARG = integer, RIGHTARG = integer, FUNCTION = int4pl);
+    CREATE COLLATION plain FROM \"C\";
+    CREATE TEXT SEARCH CONFIGURATION search (COPY = simple);
+    CREATE STATISTICS linked (dependencies) ON id, name FROM users;
     INSERT INTO users SELECT n, 'n' FROM generate_series(1, 9) n;
     INSERT INTO secrets VALUES (1, 'w');
     INSERT INTO orders (buyer) SELECT n FROM generate_series(1, 9) n";
@@ -326,6 +332,82 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ),
     ("DROP TRIGGER note ON watched", "", "watched"),
     ("LOCK TABLE secrets IN ACCESS EXCLUSIVE MODE", "", "secrets"),
+    (
+        "UPDATE pg_catalog.pg_class SET relname = 'x' WHERE relname = 'secrets'",
+        "select users",
+        "write pg_catalog.pg_class",
+    ),
+    (
+        "DELETE FROM pg_catalog.pg_proc WHERE proname = 'peek'",
+        "",
+        "write pg_catalog.pg_proc",
+    ),
+    (
+        "SELECT * FROM pg_catalog.pg_proc LIMIT 1 FOR UPDATE",
+        "",
+        "update pg_catalog.pg_proc",
+    ),
+    (
+        "ALTER EXTENSION plpgsql ADD FUNCTION peek()",
+        "select users",
+        "extension plpgsql",
+    ),
+    (
+        "ALTER EXTENSION plpgsql DROP FUNCTION plpgsql_call_handler()",
+        "select users",
+        "extension plpgsql",
+    ),
+    ("GRANT SELECT (word) ON secrets TO PUBLIC", "", "secrets"),
+    ("REVOKE ALL ON secrets FROM PUBLIC", "", "secrets"),
+    ("DROP CAST (mark AS text)", "", "code cast mark"),
+    ("DROP OPERATOR <+> (integer, integer)", "", "code operator"),
+    ("DROP COLLATION plain", "", "drop collation plain"),
+    (
+        "CREATE COLLATION other FROM \"C\"",
+        "",
+        "create collation other",
+    ),
+    (
+        "DROP TEXT SEARCH CONFIGURATION search",
+        "",
+        "drop text search search",
+    ),
+    ("DROP STATISTICS linked", "", "drop statistics linked"),
+    (
+        "CREATE CONVERSION c FOR 'UTF8' TO 'LATIN1' FROM utf8_to_iso8859_1",
+        "",
+        "pg_conversion",
+    ),
+    (
+        "REINDEX TABLE secrets",
+        "select secrets",
+        "alter table secrets",
+    ),
+    (
+        "REINDEX INDEX secrets_pkey",
+        "select secrets",
+        "alter table secrets",
+    ),
+    (
+        "SELECT * FROM secrets; CLOSE whimbrel_before",
+        "select secrets",
+        "whimbrel_before",
+    ),
+    (
+        "SELECT * FROM secrets; CLOSE ALL",
+        "select secrets",
+        "whimbrel_before",
+    ),
+    (
+        "SELECT pg_catalog.set_config('whimbrel.seen', '{}', true); FETCH ALL FROM whimbrel_before",
+        "",
+        "whimbrel_before",
+    ),
+    (
+        "SELECT pg_catalog.set_config('whimbrel.seen', '{}', true); CLOSE whimbrel_before; DECLARE whimbrel_before CURSOR FOR SELECT 1",
+        "",
+        "whimbrel_before",
+    ),
 ];
 
 /// What is done, and the grant that fits.
@@ -432,6 +514,19 @@ const HONEST: &[(&str, &str)] = &[
         "code trigger on log",
     ),
     ("GRANT SELECT ON users TO pg_monitor", "grant on users"),
+    ("REINDEX TABLE users", "alter table users"),
+    ("REINDEX INDEX secrets_pkey", "alter index secrets_pkey"),
+    ("DROP CAST (mark AS text)", "code cast mark"),
+    ("DROP STATISTICS linked", "drop statistics linked"),
+    (
+        "DROP TABLE users CASCADE",
+        "drop table users; alter table orders; code view names",
+    ),
+    (
+        "CREATE COLLATION other FROM \"C\"",
+        "create collation other",
+    ),
+    ("DROP COLLATION plain", "drop collation plain"),
 ];
 
 on_every_postgres! {

@@ -11,6 +11,7 @@ mod locks;
 mod opening;
 mod reading;
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +50,11 @@ pub(super) struct PostgresSession {
     authority: Authority,
     /// What there was when the migration was given the session, where its transaction is going to be audited.
     before: Option<Before>,
+    /// What was done may have been rolled back in part.
+    has_undone: bool,
+    /// The relations, but for Whimbrel's own, of which the server may have counts that it has not passed on; none where that
+    /// is not known.
+    counted: Option<BTreeSet<u32>>,
     /// Whether a migration may have left the session with other settings or another role.
     unsettled: bool,
     /// Whether statements were prepared that cannot all be taken back: tokio-postgres keeps some to itself.
@@ -101,6 +107,8 @@ impl PostgresSession {
             activity: Activity::Idle,
             authority: Authority::Host,
             before: None,
+            has_undone: false,
+            counted: Some(BTreeSet::new()),
             unsettled: false,
             has_prepared: false,
             resets: false,
@@ -626,6 +634,7 @@ impl Session for PostgresSession {
     async fn rollback_to_savepoint(&mut self, name: &str) -> Result<(), DriverError> {
         self.enter()?;
         self.statements.clear();
+        self.has_undone = true;
         let result = self
             .command(&format!(
                 "ROLLBACK TO SAVEPOINT {name}; RELEASE SAVEPOINT {name}"

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use futures_util::future::{join, join_all};
 
 use super::PostgresSession;
+use super::audit::may_undo;
 use crate::capability::{Access, Action, Grant, Layer};
 use crate::driver::postgres::pooler;
 use crate::driver::{Authority, CopyTarget, DatabaseError, DriverError};
@@ -137,6 +138,7 @@ impl PostgresSession {
         if self.is_adrift() {
             pooler::check_alone(sql)?;
         }
+        self.has_undone |= may_undo(sql);
         let Some((subject, grant)) = subject(&self.authority) else {
             let is_off = |grant: &Arc<Grant>| grant.layers.statements == Layer::Off;
             if self.authority.grant().is_some_and(is_off) {

@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{PostgresSession, Transaction};
 use crate::capability::{Grant, Layer};
+use crate::driver::postgres::pooler::Route;
 use crate::driver::{Authority, DriverError, Touched};
-use catalog::{HAS_WRITTEN, LOOK, LOOK_UNWRITTEN};
+use catalog::{CLOSE, DECLARE, FACTS, FETCH, OBJECTS, STAND_INS, THOROUGH, WRITTEN, show};
 use verdict::judge;
 
 const COUNTING: &str =
@@ -54,24 +55,51 @@ struct Written {
     place: String,
 }
 
+/// A function, a type, a schema or the like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Object {
+    schema: String,
+    name: String,
+    /// The extension that it is a member of, or the table of statistics; 0 for none.
+    owner: u32,
+}
+
+/// A lock on what is no relation.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct ObjectLock {
+    id: u32,
+    /// The catalog that has it.
+    class: u32,
+    mode: String,
+}
+
 /// A state of the database, as the transaction sees it.
 #[derive(Debug, Default)]
 struct State {
     relations: BTreeMap<u32, Relation>,
-    /// Functions, types and schemas, by catalog and number.
-    objects: BTreeMap<(String, u32), (String, String)>,
+    /// What is no relation, by catalog and number.
+    objects: BTreeMap<(String, u32), Object>,
     locks: BTreeSet<(u32, String)>,
     advisory: i64,
     counts: BTreeMap<u32, Counts>,
     written: BTreeSet<Written>,
     /// Foreign keys: the table that has one and the table that it refers to.
     foreign_keys: BTreeSet<(u32, u32)>,
-    /// Objects that are locked as only a change or a drop locks them.
-    object_locks: BTreeSet<u32>,
+    /// Locks on rows of the system catalogs that a statement wrote or locked itself, by the catalog's name.
+    catalog_locks: BTreeSet<(String, String)>,
+    object_locks: BTreeSet<ObjectLock>,
+    /// Relations whose rows of the catalog are new ones: rights are given without a lock.
+    rewritten: BTreeSet<u32>,
     /// What a view reads.
     reads: BTreeSet<(u32, u32)>,
     counting: bool,
+    /// Whether the transaction has a number, which it needs to write.
+    writes: bool,
     schema: String,
+    /// When the cursor was declared that shows the catalog as it was.
+    cursor: String,
+    /// What the list said by which that cursor was read.
+    list: Option<String>,
 }
 
 /// What there was when the migration was given the session.
@@ -80,15 +108,21 @@ pub(super) struct Before {
     pub(super) default_schema: String,
     grant: Grant,
     state: State,
+    /// Whether its cursor is there to be read.
+    is_open: bool,
 }
 
 impl PostgresSession {
     /// Remembers what there is before a migration begins whose transaction will be audited.
     pub(super) async fn look_before(&mut self, authority: &Authority) -> Result<(), DriverError> {
         let Some(grant) = authority.grant() else {
+            if *authority != Authority::Host {
+                self.counted = None;
+            }
             return Ok(());
         };
-        self.before = None;
+        let known = self.counted.take();
+        let is_open = self.before.take().is_some_and(|before| before.is_open);
         let is_limited = grant.limits.rows_written < u64::MAX;
         if self.transaction == Transaction::None
             || grant.layers.audit == Layer::Off
@@ -96,29 +130,89 @@ impl PostgresSession {
         {
             return Ok(());
         }
-        let state = match self.is(HAS_WRITTEN).await? {
-            true => self.look(LOOK).await?,
-            false => self.look(LOOK_UNWRITTEN).await?,
+        if is_open {
+            self.command(CLOSE).await?;
+        }
+        let (reach, known) = match known {
+            Some(known) if self.opening.route() == Route::Direct => (Reach::Locked, known),
+            _ => (Reach::All, BTreeSet::new()),
         };
+        self.has_undone = false;
+        self.command(&format!("{DECLARE}; {}", show(&list(&known))))
+            .await?;
+        let trust = self.trust().await?;
+        let mut state = State::default();
+        self.look(&reach.facts(), trust, &mut state).await?;
+        if state.writes {
+            self.command(&show(&list(&state.seen()))).await?;
+            self.look(WRITTEN, trust, &mut state).await?;
+        }
         self.before = Some(Before {
             default_schema: state.schema.clone(),
             grant: grant.as_ref().clone(),
             state,
+            is_open: true,
         });
         Ok(())
     }
 
     pub(super) async fn touched_inner(&mut self) -> Result<Touched, DriverError> {
-        if self.before.is_none() {
+        let Some(mut before) = self.before.take() else {
             return Ok(Touched::default());
-        }
+        };
+        let judged = self.compare(&mut before).await;
+        self.before = Some(before);
+        judged
+    }
+
+    async fn compare(&mut self, before: &mut Before) -> Result<Touched, DriverError> {
         let counting = self.was_counting().await?;
         self.settle_in_between().await?;
-        let mut after = self.look(LOOK).await?;
+        let trust = self.trust().await?;
+        let reach = match self.has_undone {
+            true => Reach::All,
+            false => Reach::AsFunctionsMay,
+        };
+        let counted = before.state.counts.keys().copied().collect();
+        self.command(&show(&list(&counted))).await?;
+        let mut after = State::default();
+        self.look(&reach.facts(), trust, &mut after).await?;
         after.counting &= counting;
-        match &self.before {
-            Some(before) => judge(before, &after, &self.protected),
-            None => Ok(Touched::default()),
+        let mut seen = after.seen();
+        self.command(&show(&list(&seen))).await?;
+        self.look(OBJECTS, trust, &mut after).await?;
+        if after.writes {
+            self.look(WRITTEN, trust, &mut after).await?;
+        }
+        seen.extend(after.written.iter().map(|row| row.id));
+        let list = list(&seen);
+        self.command(&show(&list)).await?;
+        if after.cursor == before.state.cursor {
+            self.look(FETCH, Trust::None, &mut before.state).await?;
+        }
+        // A migration that has closed or read the cursor has something to hide.
+        if after.cursor != before.state.cursor || before.state.list.as_ref() != Some(&list) {
+            return Err(DriverError::Denied {
+                operation: "the use of `whimbrel_before`".to_owned(),
+                object: "whimbrel_before".to_owned(),
+                reason: "it belongs to Whimbrel".to_owned(),
+            });
+        }
+        self.command(CLOSE).await?;
+        before.is_open = false;
+        let counted = before.state.counts.keys().chain(after.counts.keys());
+        self.counted = Some(counted.copied().collect());
+        judge(before, &after, &self.protected)
+    }
+
+    /// Whether the session's own prepared statements are what they were: a migration may have put others of the same names
+    /// in their place.
+    async fn trust(&mut self) -> Result<Trust, DriverError> {
+        let client = self.link.client.clone();
+        let rows = self.send(client.query_typed(STAND_INS, &[])).await?;
+        match rows.is_empty() {
+            true => Ok(Trust::Prepared),
+            false => Ok(Trust::None),
         }
     }
 
@@ -127,32 +221,98 @@ impl PostgresSession {
         if !std::mem::take(&mut self.resets) {
             return Ok(true);
         }
-        let counting = self.is(COUNTING).await;
-        self.resets = true;
-        counting
-    }
-
-    /// The answer to a question.
-    async fn is(&mut self, sql: &str) -> Result<bool, DriverError> {
         let client = self.link.client.clone();
-        let rows = self.send(client.query_typed(sql, &[])).await?;
+        let rows = self.send(client.query_typed(COUNTING, &[])).await;
+        self.resets = true;
+        let rows = rows?;
         Ok(rows.iter().any(|row| row.try_get(0).unwrap_or(false)))
     }
 
-    async fn look(&mut self, sql: &str) -> Result<State, DriverError> {
+    async fn look(
+        &mut self,
+        sql: &str,
+        trust: Trust,
+        state: &mut State,
+    ) -> Result<(), DriverError> {
+        let prepared = match trust {
+            Trust::Prepared => {
+                self.prepare_own([sql]).await?;
+                self.own_statements.get(sql)
+            }
+            Trust::None => None,
+        };
         let client = self.link.client.clone();
-        let rows = self.send(client.query_typed(sql, &[])).await?;
-        let mut state = State::default();
+        let rows = match prepared {
+            Some(statement) => self.send(client.query(&statement, &[])).await?,
+            None => self.send(client.query_typed(sql, &[])).await?,
+        };
         for row in &rows {
             state.add(row).map_err(|error| {
                 DriverError::Conversion(format!("the catalog's answer cannot be read: {error}"))
             })?;
         }
-        Ok(state)
+        Ok(())
     }
 }
 
+/// Whose counts are asked for. Those of the transactions before are among them until the server has passed them on, so that
+/// the session remembers what it has counted.
+#[derive(Debug, Clone, Copy)]
+enum Reach {
+    Locked,
+    All,
+    /// All where a function is there that can roll back what has left counts.
+    AsFunctionsMay,
+}
+
+impl Reach {
+    fn facts(self) -> String {
+        let thorough = match self {
+            Self::Locked => "false",
+            Self::All => "true",
+            Self::AsFunctionsMay => THOROUGH,
+        };
+        FACTS.replace("$THOROUGH", thorough)
+    }
+}
+
+/// Whether a question may be sent as a prepared statement.
+#[derive(Debug, Clone, Copy)]
+enum Trust {
+    Prepared,
+    None,
+}
+
+/// As the server writes an array.
+fn list(ids: &BTreeSet<u32>) -> String {
+    let ids: Vec<String> = ids.iter().map(u32::to_string).collect();
+    format!("{{{}}}", ids.join(","))
+}
+
+/// Whether a text has the word `DO` in it, which may roll back a part of what it does.
+pub(super) fn may_undo(sql: &str) -> bool {
+    sql.split(|c: char| !(c.is_alphanumeric() || c == '_'))
+        .any(|word| word.eq_ignore_ascii_case("do"))
+}
+
 impl State {
+    /// All that the transaction has had to do with.
+    fn seen(&self) -> BTreeSet<u32> {
+        let locked = self.locks.iter().map(|(id, _)| *id);
+        let objects = self.object_locks.iter().map(|lock| lock.id);
+        locked
+            .chain(objects)
+            .chain(self.rewritten.iter().copied())
+            .chain(self.counts.keys().copied())
+            .collect()
+    }
+
+    fn is_gone(&self, id: u32) -> bool {
+        self.object_locks
+            .iter()
+            .any(|lock| lock.id == id && lock.mode == "AccessExclusiveLock")
+    }
+
     fn add(&mut self, row: &tokio_postgres::Row) -> Result<(), tokio_postgres::Error> {
         let what: &str = row.try_get(0)?;
         let id: u32 = row.try_get(1)?;
@@ -180,7 +340,15 @@ impl State {
                 );
             }
             "obj" => {
-                self.objects.insert((kind, id), (schema, name));
+                let owner = parent;
+                self.objects.insert(
+                    (kind, id),
+                    Object {
+                        schema,
+                        name,
+                        owner,
+                    },
+                );
             }
             "lock" => {
                 self.locks.insert((id, kind));
@@ -203,12 +371,27 @@ impl State {
                 self.reads.insert((id, parent));
             }
             "objlock" => {
-                self.object_locks.insert(id);
+                self.object_locks.insert(ObjectLock {
+                    id,
+                    class: parent,
+                    mode: kind,
+                });
+            }
+            "written" => {
+                self.rewritten.insert(id);
+            }
+            "catalog" => {
+                self.catalog_locks.insert((name, kind));
+            }
+            "header" => {
+                self.list = row.try_get(10)?;
             }
             "session" => {
                 self.advisory = a;
                 self.counting = kind == "on";
                 self.schema = schema;
+                self.writes = b == 1;
+                self.cursor = row.try_get::<_, Option<_>>(10)?.unwrap_or_default();
             }
             _ => {
                 let catalog = what.to_owned();

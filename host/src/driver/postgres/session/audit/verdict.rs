@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Before, Counts, Relation, State, Written};
+use super::{Before, Counts, Object, Relation, State, Written};
 use crate::capability::{Access, Action, Code, Columns, Kind, Name};
 use crate::driver::{DriverError, Touched};
 use crate::sql::guard::Protected;
@@ -10,6 +10,7 @@ use crate::sql::guard::Protected;
 struct Judge<'a> {
     before: &'a Before,
     after: &'a State,
+    protected: &'a Protected,
     touched: Touched,
 }
 
@@ -25,14 +26,17 @@ pub(super) fn judge(
     let mut judge = Judge {
         before,
         after,
+        protected,
         touched: Touched::default(),
     };
-    judge.never(protected)?;
+    judge.never()?;
     judge.rows();
     judge.locks();
     judge.definitions();
     judge.catalog();
     judge.drops();
+    judge.system_catalogs();
+    judge.reindexed();
     judge.exclusive_locks();
     judge.touched.accesses.sort();
     judge.touched.accesses.dedup();
@@ -56,11 +60,17 @@ fn minus(after: Counts, before: Counts) -> Counts {
     }
 }
 
+/// The number of the catalog of extensions, which never changes.
+const PG_EXTENSION: u32 = 3079;
+
+/// Catalogs on which statements that change definitions keep a lock.
+const LOCKED_BY_DEFINITIONS: [&str; 2] = ["pg_depend", "pg_description"];
+
 const NO_COLUMN: Columns = Columns::Some(BTreeSet::new());
 
 impl Judge<'_> {
     /// What is done to Whimbrel's own tables, to locks that are not of tables, and to what is counted.
-    fn never(&self, protected: &Protected) -> Result<(), DriverError> {
+    fn never(&self) -> Result<(), DriverError> {
         if !self.after.counting {
             return Err(denied(
                 "track_counts = off",
@@ -76,16 +86,19 @@ impl Judge<'_> {
             ));
         }
         for (&id, relation) in &self.before.state.relations {
-            if !protected.covers(&relation.name) {
+            if !self.protected.covers(&relation.name) {
                 continue;
             }
-            let locked = self.new_locks().any(|(locked, _)| locked == id);
-            if locked || self.counted(id) != Counts::default() {
+            // What is counted of a table that was not locked before may be the session's own doing.
+            let was_locked = self.before.state.locks.iter().any(|(held, _)| *held == id);
+            if self.new_locks().any(|(locked, _)| locked == id)
+                || was_locked && self.counted(id) != Counts::default()
+            {
                 let message = format!("access to {}.{}", relation.schema, relation.name);
                 return Err(denied(&message, &relation.name, "it belongs to Whimbrel"));
             }
         }
-        const ALWAYS: [&str; 10] = [
+        const ALWAYS: [&str; 15] = [
             "pg_event_trigger",
             "pg_default_acl",
             "pg_db_role_setting",
@@ -96,6 +109,11 @@ impl Judge<'_> {
             "pg_publication",
             "pg_subscription",
             "pg_largeobject_metadata",
+            "pg_conversion",
+            "pg_transform",
+            "pg_am",
+            "pg_ts_parser",
+            "pg_ts_template",
         ];
         match self
             .news()
@@ -222,6 +240,11 @@ impl Judge<'_> {
     fn rows(&mut self) {
         let ids: BTreeSet<u32> = self.after.counts.keys().copied().collect();
         for id in ids {
+            // The session writes its own tables, and a migration that does was denied.
+            let table = self.existing(id).map(|(_, table)| table);
+            if table.is_some_and(|table| self.protected.covers(&table.name)) {
+                continue;
+            }
             let counts = self.counted(id);
             let written = [counts.inserted, counts.updated, counts.deleted];
             let total: i64 = written.iter().filter(|count| **count > 0).sum();
@@ -385,7 +408,18 @@ impl Judge<'_> {
                 "pg_cast" => Action::Code(Code::Cast),
                 "pg_operator" | "pg_opclass" => Action::Code(Code::Operator),
                 "pg_extension" => Action::Extension,
-                "pg_statistic_ext" => Action::Create(Kind::Statistics),
+                "pg_statistic_ext" => match is_new("pg_statistic_ext") {
+                    true => Action::Create(Kind::Statistics),
+                    false => Action::Alter(Kind::Statistics),
+                },
+                "pg_collation" => match is_new("pg_collation") {
+                    true => Action::Create(Kind::Collation),
+                    false => Action::Alter(Kind::Collation),
+                },
+                "pg_ts_config" | "pg_ts_dict" => match is_new(&row.catalog) {
+                    true => Action::Create(Kind::TextSearch),
+                    false => Action::Alter(Kind::TextSearch),
+                },
                 "pg_namespace" if is_new("pg_namespace") => Action::Create(Kind::Schema),
                 "pg_namespace" => Action::Alter(Kind::Schema),
                 "pg_type" if is_new("pg_type") => Action::Create(Kind::Type),
@@ -432,7 +466,7 @@ impl Judge<'_> {
                     continue;
                 }
                 "pg_enum" => {
-                    if let Some((schema, name)) = self
+                    if let Some(Object { schema, name, .. }) = self
                         .before
                         .state
                         .objects
@@ -537,17 +571,92 @@ impl Judge<'_> {
             };
             self.on(action, old);
         }
-        for ((catalog, id), (schema, name)) in &before.state.objects {
+        for ((catalog, id), object) in &before.state.objects {
             let key = (catalog.clone(), *id);
-            if self.after.objects.contains_key(&key) || !self.after.object_locks.contains(id) {
+            let is_there = self.after.objects.contains_key(&key);
+            if is_there || !self.after.is_gone(*id) || self.goes_along(object) {
                 continue;
             }
             let action = match catalog.as_str() {
                 "pg_proc" => Action::Code(Code::Function),
+                "pg_cast" => Action::Code(Code::Cast),
+                "pg_operator" | "pg_opclass" | "pg_opfamily" => Action::Code(Code::Operator),
                 "pg_type" => Action::Drop(Kind::Type),
+                "pg_collation" => Action::Drop(Kind::Collation),
+                "pg_ts_config" | "pg_ts_dict" => Action::Drop(Kind::TextSearch),
+                "pg_statistic_ext" => Action::Drop(Kind::Statistics),
+                "pg_extension" => Action::Extension,
                 _ => Action::Drop(Kind::Schema),
             };
-            self.add(action, schema, name);
+            self.add(action, &object.schema, &object.name);
+        }
+    }
+
+    /// A member goes with its extension, and statistics with their table.
+    fn goes_along(&self, object: &Object) -> bool {
+        let owner = object.owner;
+        let extension = ("pg_extension".to_owned(), owner);
+        let had = &self.before.state;
+        owner != 0
+            && (had.objects.contains_key(&extension)
+                && !self.after.objects.contains_key(&extension)
+                || had.relations.contains_key(&owner) && !self.after.relations.contains_key(&owner))
+    }
+
+    /// Statements that write the rows of the system catalogs themselves: what changes definitions keeps no lock on most of
+    /// them.
+    fn system_catalogs(&mut self) {
+        let after = self.after;
+        let before = self.before;
+        for (catalog, mode) in after.catalog_locks.difference(&before.state.catalog_locks) {
+            if LOCKED_BY_DEFINITIONS.contains(&catalog.as_str()) {
+                continue;
+            }
+            let action = match mode.as_str() {
+                "RowShareLock" => Action::Update,
+                // A new collation needs it.
+                "ShareRowExclusiveLock" => continue,
+                _ => Action::Write,
+            };
+            self.add(action, "pg_catalog", catalog);
+        }
+        // Whoever takes members in or out locks the extension.
+        for lock in after.object_locks.difference(&before.state.object_locks) {
+            let extension = ("pg_extension".to_owned(), lock.id);
+            if lock.class == PG_EXTENSION
+                && let Some(object) = before.state.objects.get(&extension)
+            {
+                self.add(Action::Extension, "", &object.name);
+            }
+        }
+    }
+
+    /// Indexes that were built anew where nothing was done to their table that builds them.
+    fn reindexed(&mut self) {
+        let before = self.before;
+        for (id, old) in &before.state.relations {
+            let is_rebuilt = matches!(old.kind.as_str(), "i")
+                && self
+                    .after
+                    .relations
+                    .get(id)
+                    .is_some_and(|new| new.file != old.file);
+            let Some(table) = before.state.relations.get(&old.parent) else {
+                continue;
+            };
+            let is_as_it_was = self
+                .after
+                .relations
+                .get(&old.parent)
+                .is_some_and(|new| new.file == table.file);
+            let is_changed = self.news().any(|row| {
+                row.relation == old.parent
+                    && matches!(row.catalog.as_str(), "pg_attribute" | "pg_constraint")
+            });
+            let may = self.allows(Action::Alter(Kind::Index), old);
+            if is_rebuilt && is_as_it_was && !is_changed && !may {
+                self.on(Action::Alter(Kind::Table), table);
+            }
         }
     }
 }
