@@ -34,7 +34,11 @@ enum Checks {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // Cargo adds `--bench` to them.
+    let arguments: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
     let [url, folder, rounds] = arguments.as_slice() else {
         // Cargo runs benches without arguments to see whether they start.
         return Ok(());
