@@ -85,6 +85,11 @@ pub trait Library: Send + Sync {
         direction: Direction,
     ) -> Result<Description, MigrationError>;
 
+    /// What the revision asks for, and what would keep it from running now.
+    fn standing(&self, _revision: &RevisionId, _direction: Direction) -> Standing {
+        Standing::default()
+    }
+
     /// Makes ready what is about to run: builds it where that is due, and compiles it on all cores.
     ///
     /// # Errors
@@ -100,6 +105,15 @@ pub trait Library: Send + Sync {
     /// # Errors
     /// [`MigrationError::Admission`] when it cannot be loaded.
     fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError>;
+}
+
+/// What a revision asks for, and what becomes of that.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Standing {
+    /// What it asks for, a capability each; none where it does not say.
+    pub request: Option<Vec<String>>,
+    /// What keeps it from running, in a sentence each.
+    pub obstacles: Vec<String>,
 }
 
 /// What can be told of a revision's code without running it.

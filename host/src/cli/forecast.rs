@@ -45,6 +45,17 @@ fn print_step(report: &Report, step: &StepInspection) {
             Tone::Plain,
         );
     }
+    if let Some(request) = step
+        .request
+        .as_deref()
+        .filter(|request| !request.is_empty())
+    {
+        let request = format!("asks for {}", request.join("; "));
+        note(report, &request, Tone::Plain);
+    }
+    for obstacle in &step.obstacles {
+        note(report, &format!("may not run: {obstacle}"), Tone::Loud);
+    }
     if !step.transactional {
         note(
             report,

@@ -17,7 +17,7 @@ pub use inspection::{HeldLock, Inspection, LocatedLoss, Note, Place, StepInspect
 
 use super::{Cause, Engine, Purpose, RunFailure, untouched};
 use crate::driver::Dialect;
-use crate::migration::{Description, Freshness, MigrationError, StatementSource};
+use crate::migration::{Description, Freshness, MigrationError, Standing, StatementSource};
 use crate::plan::{Plan, Step};
 use crate::revision::{Direction, RevisionId};
 use crate::sql::effects::{Effects, Unread};
@@ -29,6 +29,7 @@ const STALE: &str = "its source is not what it was built from: `whimbrel build`,
 struct Told {
     language: Option<String>,
     imports: Vec<String>,
+    standing: Standing,
     statements: Vec<StatementSource>,
     view: View,
     notes: Vec<Note>,
@@ -98,6 +99,7 @@ impl Engine {
         let mut told = Told {
             language: None,
             imports: Vec::new(),
+            standing: self.library.standing(&step.revision, step.direction),
             statements: Vec::new(),
             view: View::Full,
             notes: Vec::new(),

@@ -4,8 +4,8 @@ use super::{BuildFailure, Project};
 use crate::capability::{Capabilities, Limits};
 use crate::config::Root;
 use crate::digest::Digest;
-use crate::migration::PrepareError;
-use crate::revision::RevisionId;
+use crate::migration::{PrepareError, Standing};
+use crate::revision::{Direction, RevisionId};
 use crate::source::{Approval, Body, Lock, SourceError, SourceRevision};
 
 /// What one revision asks for, and what was last approved of it.
@@ -26,6 +26,13 @@ pub struct Petition {
     pub objections: Vec<String>,
     /// The last approval, be it for this content or for an earlier one.
     pub approval: Option<Approval>,
+}
+
+/// Whether what runs must have been approved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Approvals {
+    Needed,
+    NotNeeded,
 }
 
 impl Petition {
@@ -79,6 +86,26 @@ impl Petition {
         }
         (approval.digest != self.digest)
             .then(|| "it is not the content that was approved".to_owned())
+    }
+
+    /// What a plan says of it. Downgrades need no approval.
+    pub(super) fn standing(&self, direction: Direction, approvals: Approvals) -> Standing {
+        let mut obstacles: Vec<String> = self
+            .objections
+            .iter()
+            .map(|objection| format!("it {objection}"))
+            .collect();
+        if direction == Direction::Upgrade && approvals == Approvals::Needed && obstacles.is_empty()
+        {
+            obstacles.extend(self.refusal());
+        }
+        Standing {
+            request: self
+                .request
+                .as_ref()
+                .map(|request| request.iter().map(ToString::to_string).collect()),
+            obstacles,
+        }
     }
 
     fn capabilities_beyond(&self, approval: &Approval) -> Vec<String> {

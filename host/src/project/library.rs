@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use serde_json::{Map, Value};
 
 use super::Project;
+use super::approval::Approvals;
 use super::build::{Pinning, is_stale};
 use crate::capability::Grant;
 use crate::driver::Dialect;
 use crate::event::Observer;
 use crate::journal::{Journal, Recorded, Replayed};
 use crate::migration::{
-    Description, Fingerprint, Freshness, Library, Migration, MigrationError, PrepareError,
+    Description, Fingerprint, Freshness, Library, Migration, MigrationError, PrepareError, Standing,
 };
 use crate::policy::Decision;
 use crate::revision::{Direction, RevisionId};
@@ -213,6 +214,20 @@ impl Library for ProjectLibrary {
                 self.sql(file, source).statements(direction)?,
             )),
             Body::Component(component) => Ok(self.describe_component(component, source)),
+        }
+    }
+
+    fn standing(&self, revision: &RevisionId, direction: Direction) -> Standing {
+        // What cannot be read is told where it is described.
+        match self.project.petition(revision) {
+            Ok(Some(petition)) => {
+                let approvals = match self.project.policy() {
+                    Some(_) => Approvals::Needed,
+                    None => Approvals::NotNeeded,
+                };
+                petition.standing(direction, approvals)
+            }
+            Ok(None) | Err(_) => Standing::default(),
         }
     }
 

@@ -36,6 +36,7 @@ mod reading;
 mod readme;
 mod repair;
 mod scripts;
+mod seals;
 mod settled;
 mod sqlite_driver;
 mod staging;

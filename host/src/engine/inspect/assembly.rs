@@ -78,6 +78,8 @@ impl Engine {
             kind: revision.map_or(Kind::Sql, |revision| revision.kind),
             language: told.language,
             imports: told.imports,
+            request: told.standing.request,
+            obstacles: told.standing.obstacles,
             transactional,
             view: told.view,
             statements: read.len(),

@@ -49,6 +49,12 @@ pub struct StepInspection {
     pub language: Option<String>,
     /// The interfaces that a component imports: all that it could ever ask for.
     pub imports: Vec<String>,
+    /// What it asks for, a capability each; none where it does not say.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request: Option<Vec<String>>,
+    /// What would keep it from running now, in a sentence each: the policy, an approval that is missing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub obstacles: Vec<String>,
     /// Whether it runs in a transaction.
     pub transactional: bool,
     /// How much of what it does can be told.

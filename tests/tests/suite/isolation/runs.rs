@@ -9,23 +9,7 @@ use whimbrel_tests::{on_every_postgres, root};
 use super::*;
 use crate::staging::{Folder, down, engine_over, up, versions};
 
-/// What the components of the reference project need.
-const ASKED: [(&str, &str); 3] = [
-    (
-        "5b61d9f4a3c8_split_user_names",
-        "ddl = [\"alter table users\"]\nselect = [\"users\"]\nupdate = [\"users\"]",
-    ),
-    (
-        "6ea2370bc5d1_parse_postal_addresses",
-        "ddl = [\"alter table users\"]\nselect = [\"users\"]\nupdate = [\"users\"]",
-    ),
-    (
-        "80d3a46f7be9_recompute_project_checksums",
-        "select = [\"projects\"]\nupdate = [\"projects(checksum)\"]",
-    ),
-];
-
-/// The reference project, whose components say what they need.
+/// The reference project.
 fn reference() -> Folder {
     let source = root().join("migrations");
     let mut folder = Folder::default();
@@ -35,19 +19,21 @@ fn reference() -> Folder {
             folder = folder.file(&path, std::fs::read(entry.path()).unwrap());
         }
     }
-    for (name, asked) in ASKED {
-        let manifest = std::fs::read_to_string(source.join(name).join("migration.toml")).unwrap();
-        let (own, _) = manifest
-            .split_once("[capabilities]")
-            .unwrap_or((&manifest, ""));
-        let manifest = format!("{own}\n[capabilities]\n{asked}\n");
-        let component = std::fs::read(source.join(name).join("migration.wasm")).unwrap();
-        folder = folder
-            .file(
-                &format!("migrations/{name}/migration.toml"),
-                manifest.into_bytes(),
-            )
-            .file(&format!("migrations/{name}/migration.wasm"), component);
+    for entry in source.read_dir_utf8().unwrap().flatten() {
+        let component = entry.path().join("migration.wasm");
+        if component.is_file() {
+            let name = entry.file_name();
+            let manifest = entry.path().join("migration.toml");
+            folder = folder
+                .file(
+                    &format!("migrations/{name}/migration.toml"),
+                    std::fs::read(manifest).unwrap(),
+                )
+                .file(
+                    &format!("migrations/{name}/migration.wasm"),
+                    std::fs::read(component).unwrap(),
+                );
+        }
     }
     folder
 }
