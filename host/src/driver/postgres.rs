@@ -1,6 +1,7 @@
 //! PostgreSQL, over tokio-postgres.
 
 mod backup;
+mod cancel;
 mod error;
 mod isolation;
 mod lease;

@@ -4,17 +4,17 @@ use std::fmt;
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use async_trait::async_trait;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_postgres::config::SslMode as Encryption;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{AsyncMessage, CancelToken, Client, Config, Connection, NoTls, Socket};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls, Socket};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
+use super::cancel::PostgresCanceller;
 use super::error::{self, chain, database_error};
 use super::settings::{ConnectSettings, Host, Target};
 use super::tls::SslMode;
-use crate::driver::{Canceller, DriverError};
+use crate::driver::DriverError;
 
 /// How many notices are kept for a caller that does not ask for them.
 const MAX_NOTICES: usize = 1_000;
@@ -23,6 +23,7 @@ const MAX_NOTICES: usize = 1_000;
 pub(super) struct Link {
     pub(super) client: Arc<Client>,
     asides: Arc<Asides>,
+    target: Target,
     encryption: Option<MakeRustlsConnect>,
 }
 
@@ -126,6 +127,7 @@ impl Link {
     pub(super) fn canceller(&self) -> PostgresCanceller {
         PostgresCanceller {
             token: self.client.cancel_token(),
+            target: self.target.clone(),
             encryption: self.encryption.clone(),
         }
     }
@@ -211,10 +213,10 @@ async fn connect_to(
     for &encryption in attempts {
         config.ssl_mode(encryption);
         let connected = if encryption == Encryption::Disable {
-            connect(&config, NoTls, None).await
+            connect(&config, target, NoTls, None).await
         } else {
             let connector = settings.tls.connector().map_err(Refusal::Settings)?;
-            connect(&config, connector.clone(), Some(connector)).await
+            connect(&config, target, connector.clone(), Some(connector)).await
         };
         match connected.map_err(Refusal::Postgres) {
             Ok(link) => return Ok(link),
@@ -229,6 +231,7 @@ async fn connect_to(
 
 async fn connect<T>(
     config: &Config,
+    target: &Target,
     tls: T,
     encryption: Option<MakeRustlsConnect>,
 ) -> Result<Link, tokio_postgres::Error>
@@ -242,6 +245,7 @@ where
     Ok(Link {
         client: Arc::new(client),
         asides,
+        target: target.clone(),
         encryption,
     })
 }
@@ -264,23 +268,5 @@ where
                 return;
             }
         }
-    }
-}
-
-/// Stops what a connection is running, over a second connection with the same encryption.
-#[derive(Clone)]
-pub(super) struct PostgresCanceller {
-    token: CancelToken,
-    encryption: Option<MakeRustlsConnect>,
-}
-
-#[async_trait]
-impl Canceller for PostgresCanceller {
-    async fn cancel(&self) {
-        // Best effort, as the trait says: a server that cannot be reached has other ways to tell.
-        let _ = match &self.encryption {
-            Some(connector) => self.token.cancel_query(connector.clone()).await,
-            None => self.token.cancel_query(NoTls).await,
-        };
     }
 }
