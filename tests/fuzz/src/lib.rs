@@ -21,6 +21,17 @@ pub struct Target {
     pub seeds: &'static [&'static str],
 }
 
+/// Holds a reader to what must hold for a text.
+///
+/// # Panics
+/// When it does not hold, and when no reader is called so.
+pub fn check(name: &str, text: &str) {
+    let Some(target) = TARGETS.iter().find(|target| target.name == name) else {
+        panic!("no reader is called {name}");
+    };
+    (target.check)(text);
+}
+
 /// All of them.
 pub const TARGETS: [Target; 6] = [
     Target {
