@@ -121,6 +121,23 @@ impl Batch {
         Ok((0..self.rows).map(move |row| row::read(column, values.get(row))))
     }
 
+    /// One column by its position from 0, its values read as `T`: borrow texts as `&str` and no cell is copied.
+    ///
+    /// # Errors
+    /// [`Error::Conversion`] when there is no such column, or for a value that does not fit.
+    pub fn values<'a, T: FromValue<'a>>(
+        &'a self,
+        at: usize,
+    ) -> Result<impl Iterator<Item = Result<T, Error>>, Error> {
+        let (Some(column), Some(values)) = (self.columns.get(at), self.values.get(at)) else {
+            return Err(Error::Conversion(format!(
+                "there is no column {at}: they are counted from 0, and there are {}",
+                self.columns.len()
+            )));
+        };
+        Ok((0..self.rows).map(move |row| row::read(column, values.get(row))))
+    }
+
     pub(crate) fn row(&self, index: usize) -> Row<'_> {
         Row::new(self, index)
     }

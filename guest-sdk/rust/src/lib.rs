@@ -62,6 +62,9 @@
 pub extern crate anyhow;
 pub extern crate self as whimbrel;
 
+mod backfill;
+#[doc(hidden)]
+pub mod backfill_bindings;
 mod batch;
 #[doc(hidden)]
 pub mod bindings;
@@ -92,6 +95,7 @@ pub mod testing;
 mod text_types;
 mod value;
 
+pub use backfill::{Backfill, Changed, Changes, Description, Order, backfill};
 pub use batch::Batch;
 pub use calendar::{Date, InvalidTime, Time, Timestamp, Timestamptz};
 pub use cursor::{Batches, Cursor};
@@ -120,5 +124,5 @@ pub mod prelude {
 #[doc(hidden)]
 pub mod __private {
     #[cfg(target_family = "wasm")]
-    pub use crate::export::{downgrade, upgrade};
+    pub use crate::export::{describe, downgrade, transform, upgrade};
 }

@@ -152,6 +152,11 @@ impl RowBuffer {
     }
 
     #[cfg(target_family = "wasm")]
+    pub(crate) fn into_batch(self) -> types::Batch {
+        self.batch
+    }
+
+    #[cfg(target_family = "wasm")]
     pub(crate) fn batch(&self) -> &types::Batch {
         &self.batch
     }

@@ -1,5 +1,6 @@
 //! The macros of `whimbrel-sdk`; use them from there.
 
+mod backfill;
 mod from_row;
 mod migration;
 mod to_row;
@@ -17,6 +18,20 @@ use syn::parse_macro_input;
 pub fn migration(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as syn::Item);
     migration::expand(&arguments.into(), &item)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
+}
+
+/// Makes the component's exports of a struct that implements `Backfill`.
+///
+/// ```text
+/// #[whimbrel::backfill]
+/// struct EmailKeys;
+/// ```
+#[proc_macro_attribute]
+pub fn backfill(arguments: TokenStream, item: TokenStream) -> TokenStream {
+    let item = parse_macro_input!(item as syn::Item);
+    backfill::expand(&arguments.into(), &item)
         .unwrap_or_else(syn::Error::into_compile_error)
         .into()
 }

@@ -2,13 +2,19 @@
 
 use proc_macro2::TokenStream;
 use quote::quote;
-use syn::{Error, Item, Result};
+use syn::{Error, Ident, Item, Result};
 
-pub(crate) fn expand(arguments: &TokenStream, item: &Item) -> Result<TokenStream> {
+/// The type that an attribute stands on, which is a plain one.
+pub(crate) fn plain_type<'a>(
+    attribute: &str,
+    implements: &str,
+    arguments: &TokenStream,
+    item: &'a Item,
+) -> Result<&'a Ident> {
     if !arguments.is_empty() {
         return Err(Error::new_spanned(
             arguments,
-            "`#[whimbrel::migration]` takes no arguments",
+            format!("`#[whimbrel::{attribute}]` takes no arguments"),
         ));
     }
     let (name, generics) = match item {
@@ -17,16 +23,23 @@ pub(crate) fn expand(arguments: &TokenStream, item: &Item) -> Result<TokenStream
         other => {
             return Err(Error::new_spanned(
                 other,
-                "`#[whimbrel::migration]` stands on the struct that implements `Migration`",
+                format!(
+                    "`#[whimbrel::{attribute}]` stands on the struct that implements `{implements}`"
+                ),
             ));
         }
     };
-    if !generics.params.is_empty() {
-        return Err(Error::new_spanned(
+    match generics.params.is_empty() {
+        true => Ok(name),
+        false => Err(Error::new_spanned(
             generics,
-            "a migration has no generic parameters",
-        ));
+            format!("a {attribute} has no generic parameters"),
+        )),
     }
+}
+
+pub(crate) fn expand(arguments: &TokenStream, item: &Item) -> Result<TokenStream> {
+    let name = plain_type("migration", "Migration", arguments, item)?;
     Ok(quote! {
         #item
 
