@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use camino::Utf8Path;
 use serde_json::{Map, Value};
+use whimbrel::backfill::Backfill;
 use whimbrel::capability::{Grant, Layers, Reach};
 use whimbrel::config::{Root, VersionTable};
 use whimbrel::driver::{self, RunLockKind, Settings};
@@ -182,5 +183,13 @@ impl Library for Checked {
 
     fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError> {
         self.library.load(revision)
+    }
+
+    fn backfill(
+        &self,
+        _revision: &RevisionId,
+        _direction: Direction,
+    ) -> Result<Option<Arc<dyn Backfill>>, MigrationError> {
+        Ok(None)
     }
 }

@@ -1,6 +1,8 @@
 //! The command line: one file a command, over the library's public API.
 
 mod approve;
+mod backfill;
+mod backfill_view;
 mod branches;
 mod build;
 mod check;
@@ -36,6 +38,7 @@ mod same_command;
 mod show;
 mod snippet;
 mod stamp;
+mod trial_view;
 mod view;
 
 use std::process::ExitCode;
@@ -71,6 +74,8 @@ enum Command {
     Stamp(stamp::Args),
     Replay(replay::Args),
     Repair(repair::Args),
+    #[command(subcommand)]
+    Backfill(backfill::Command),
     Plan(plan::Args),
     Current(current::Args),
     History(history::Args),
@@ -100,6 +105,7 @@ impl Command {
             Self::Stamp(args) => stamp::run(&args, context),
             Self::Replay(args) => replay::run(&args, context),
             Self::Repair(args) => repair::run(&args, context),
+            Self::Backfill(command) => backfill::run(command, context),
             Self::Plan(args) => plan::run(&args, context),
             Self::Current(args) => current::run(&args, context),
             Self::History(args) => history::run(&args, context),

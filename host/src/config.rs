@@ -174,6 +174,11 @@ impl Config {
         })
     }
 
+    /// How backfills run, as changes of the settings of [`crate::backfill::Settings`].
+    pub fn backfill(&self) -> &[String] {
+        &self.file.backfill
+    }
+
     /// The file with the operator's policy, relative to the project, where the settings name one.
     pub fn policy(&self) -> Option<&Utf8Path> {
         self.file.policy.as_deref()

@@ -36,6 +36,7 @@ pub use batch::Batch;
 pub use cells::Rows;
 pub(crate) use cells::{Cells, Run, span};
 pub use copy_target::CopyTarget;
+pub(crate) use copy_target::path;
 pub use error::{CommitError, DatabaseError, DriverError};
 pub use isolation::{GuestRole, Isolation};
 pub use locks::RelationLock;
@@ -220,6 +221,12 @@ pub trait Session: Send {
     /// # Errors
     /// [`DriverError::Closed`] when the session has ended.
     async fn assume(&mut self, authority: Authority) -> Result<(), DriverError>;
+
+    /// Whether the database itself enforces what an authority is granted: its statements then run as a role that has no more
+    /// rights than that.
+    fn enforces(&self, _authority: &Authority) -> bool {
+        false
+    }
 
     /// Begins a transaction. May be sent together with the first statement; what it then fails with comes from
     /// that statement.

@@ -6,6 +6,7 @@
 //! one. No failure leaves the lock taken or a transaction open.
 
 mod audit;
+mod backfill;
 mod backup;
 mod call;
 mod dry_run;
@@ -31,6 +32,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use uuid::Uuid;
 
+pub use backfill::{BackfillMode, Backfills};
 pub use dry_run::{DryRun, DryStep, TakenLock};
 pub use failure::{Aftermath, Cause, Inconsistency, RunFailure};
 pub use learn::{Learned, Seen};
@@ -40,6 +42,7 @@ pub use repair::Repaired;
 pub use stamp::Stamping;
 use together::{End, Whole};
 
+use crate::backfill::Trial;
 use crate::driver::rehearsal::Rehearsal;
 use crate::driver::tape::Tape;
 use crate::driver::{Dialect, Driver, Holder, RelationLock, RunLock, Session};
@@ -97,6 +100,8 @@ pub struct Engine {
     pub cancel: Cancel,
     /// Where to back the database up before a run changes anything, if it is to be.
     pub backup: Option<Utf8PathBuf>,
+    /// How it treats backfills.
+    pub backfills: Backfills,
     /// What was read before there was an engine; used once.
     pub(crate) read_ahead: Mutex<Option<ReadAhead>>,
 }
@@ -124,6 +129,14 @@ enum Medium {
 struct Progress {
     planned: usize,
     done: Vec<StepReport>,
+    /// Backfills that were left to workers.
+    detached: Vec<RevisionId>,
+    /// What backfills did that were tried.
+    trials: BTreeMap<RevisionId, Trial>,
+    /// Steps that were not tried, since a backfill that they depend on was tried on some rows only.
+    left_out: Vec<RevisionId>,
+    /// Where the database is, once some were.
+    heads: Vec<RevisionId>,
     /// The tally of what is applied now.
     tally: Tally,
     watch: Watch,
@@ -173,8 +186,13 @@ impl Engine {
         match done {
             Ok(plan) => Ok(RunReport {
                 direction,
+                heads: match progress.done.last() {
+                    _ if progress.detached.is_empty() => plan.to,
+                    Some(_) => progress.heads,
+                    None => plan.from,
+                },
                 steps: progress.done,
-                heads: plan.to,
+                detached: progress.detached,
                 duration: started.elapsed(),
             }),
             Err((cause, aftermath)) => Err(RunFailure {
@@ -344,19 +362,43 @@ impl Engine {
         lock: &dyn RunLock,
     ) -> Result<(), (Cause, Aftermath)> {
         for (at, step) in plan.steps.iter().enumerate() {
+            if self.waits(step, &progress.detached) {
+                continue;
+            }
+            let is_backfill = self.is_backfill(step).map_err(untouched)?;
+            if is_backfill && self.is_detached(step) {
+                let begun = self.detach_step(run, step, progress, &mut *session, lock);
+                begun.await?;
+                progress.detached.push(step.revision.clone());
+                continue;
+            }
             if let Some(next) = plan.steps.get(at + 1) {
                 self.library.load_ahead(&next.revision);
                 session.will_begin_again();
             }
             let result;
             let before = recorded.get(step.revision.as_str()).copied();
-            (session, result) = self.step(run, step, before, progress, session, lock).await;
+            (session, result) = match is_backfill {
+                true => {
+                    self.backfill_step(run, step, before, progress, session, lock)
+                        .await
+                }
+                false => self.step(run, step, before, progress, session, lock).await,
+            };
             match result {
                 Ok(report) => progress.done.push(report),
                 Err(failed) => {
                     return Err(self.make_sure(&mut *session, plan, progress, failed).await);
                 }
             }
+        }
+        if !progress.detached.is_empty() {
+            let state = self.history.read(&mut *session).await.map_err(untouched)?;
+            let heads = state
+                .rows
+                .iter()
+                .filter_map(|row| RevisionId::new(row).ok());
+            progress.heads = heads.collect();
         }
         Ok(())
     }
@@ -450,11 +492,15 @@ impl Engine {
 
     fn prepare(&self, plan: &Plan) -> Result<(), Cause> {
         let revisions: Vec<&RevisionId> = plan.steps.iter().map(|step| &step.revision).collect();
+        self.prepare_all(&revisions, plan.direction)
+    }
+
+    fn prepare_all(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), Cause> {
         self.observer.event(&Event::Preparing {
             revisions: revisions.len(),
         });
         self.library
-            .prepare(&revisions, plan.direction)
+            .prepare(revisions, direction)
             .map_err(Cause::Prepare)
     }
 }

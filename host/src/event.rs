@@ -95,6 +95,13 @@ pub enum Event<'a> {
         /// Of how much, where that is known.
         total: Option<u64>,
     },
+    /// The workers of a backfill do something else than before: they work, or wait for a reason.
+    BackfillState {
+        /// The revision.
+        revision: &'a RevisionId,
+        /// What they are doing.
+        doing: &'a str,
+    },
     /// The step failed in a way that may pass, was rolled back, and is run again after a while.
     Retrying {
         /// The revision.
@@ -153,6 +160,9 @@ pub struct RunReport {
     pub direction: Direction,
     /// The steps, in order; none when there was nothing to do.
     pub steps: Vec<StepReport>,
+    /// Backfills that were begun and left to workers; what depends on them was left out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub detached: Vec<RevisionId>,
     /// The version table's rows now.
     pub heads: Vec<RevisionId>,
     /// How long it took, from the connection on.

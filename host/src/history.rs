@@ -18,6 +18,7 @@ pub use record::{Attempt, Outcome};
 pub use safekeeping::{Kept, Note, Safekeeping};
 pub use tally::Tally;
 
+use crate::backfill::Store;
 use crate::config::VersionTable;
 use crate::driver::{Dialect, DriverError, Durability, ResultLimit, Session, Statement, Value};
 use crate::plan::Step;
@@ -29,6 +30,8 @@ pub struct History {
     dialect: Dialect,
     versions: String,
     ledger: String,
+    /// The schema of both in quotes, with a dot; empty where they have none.
+    schema: String,
 }
 
 /// What the database says about itself.
@@ -93,9 +96,17 @@ impl History {
         };
         Self {
             dialect,
+            schema: table
+                .schema()
+                .map_or_else(String::new, |schema| format!("\"{schema}\".")),
             versions: qualify(table.name()),
             ledger: qualify(LEDGER),
         }
+    }
+
+    /// The tables of backfills beside them.
+    pub(crate) fn backfills(&self) -> Store {
+        Store::new(self.dialect, self.schema.clone())
     }
 
     /// Reads what is applied and the tally of it. A database without the tables is one where nothing is.

@@ -51,6 +51,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod backfill;
 pub mod build;
 mod cache;
 pub mod capability;

@@ -8,6 +8,7 @@ use camino::Utf8PathBuf;
 use jiff::Timestamp;
 use thiserror::Error;
 
+use crate::backfill::Backfill;
 use crate::capability::Grant;
 use crate::driver::{DatabaseError, Dialect, DriverError, Session};
 use crate::revision::{Direction, RevisionId};
@@ -95,6 +96,16 @@ pub trait Library: Send + Sync {
     /// # Errors
     /// The first revision that cannot be made ready, with the reason.
     fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError>;
+
+    /// The revision as a backfill, where this direction of it is one.
+    ///
+    /// # Errors
+    /// [`MigrationError::Admission`] when its code cannot be read.
+    fn backfill(
+        &self,
+        revision: &RevisionId,
+        direction: Direction,
+    ) -> Result<Option<Arc<dyn Backfill>>, MigrationError>;
 
     /// Says that a migration will be loaded soon, which may be begun on another thread now. What fails is told when it
     /// is loaded.

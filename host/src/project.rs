@@ -22,7 +22,7 @@ pub use start::Start;
 
 use crate::config::{Config, ConfigError, Folders, VersionTable};
 use crate::driver::{self, Driver, DriverError, Settings};
-use crate::engine::{Engine, Patience};
+use crate::engine::{Backfills, Engine, Patience};
 use crate::event::{Observer, RunReport};
 use crate::graph::{Graph, GraphErrors};
 use crate::history::History;
@@ -94,6 +94,8 @@ pub struct RunOptions {
     /// Where to back the database up before a run changes anything, if it is to be. A relative path starts from the folder
     /// that the program runs in.
     pub backup: Option<Utf8PathBuf>,
+    /// How it treats backfills.
+    pub backfills: Backfills,
     /// Where to write down what components are told and answered, if anywhere.
     pub journal: Option<Journal>,
 }
@@ -108,6 +110,7 @@ impl Default for RunOptions {
             transaction: TransactionMode::default(),
             pinning: Pinning::AsIs,
             backup: None,
+            backfills: Backfills::default(),
             journal: None,
         }
     }
@@ -187,6 +190,7 @@ impl Project {
             observer: options.observer,
             cancel: options.cancel,
             backup: options.backup,
+            backfills: options.backfills,
             read_ahead: Mutex::default(),
             driver,
         }

@@ -173,6 +173,8 @@ pub enum Transactional {
     Alone,
     /// Statement by statement, each committed at once: for `CREATE INDEX CONCURRENTLY` and its like.
     No,
+    /// Batch by batch, each with the place that it has come to: a backfill. Its way back may be an ordinary migration.
+    Batches,
 }
 
 /// How the steps of a plan share transactions.

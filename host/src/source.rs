@@ -17,6 +17,7 @@ mod manifest;
 mod parameters;
 mod read;
 mod seal;
+mod sql_backfill;
 mod sql_file;
 mod sql_migration;
 
@@ -31,7 +32,8 @@ pub use include_dir;
 pub use lock::{Approval, Drift, LOCK_FILE, Lock, LockFileError, Pin};
 pub use manifest::{MANIFEST_FILE, Manifest};
 pub use seal::{SECTION, Seal};
-pub use sql_file::{Section, SqlFile};
+pub use sql_backfill::SqlBackfill;
+pub use sql_file::{Form, Section, SqlFile};
 pub use sql_migration::SqlMigration;
 
 use crate::digest::Digest;

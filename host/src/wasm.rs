@@ -5,6 +5,8 @@
 //! uses. What it may ask for is decided from its imports before any of it runs: [`admit`].
 
 mod admission;
+mod backfill;
+mod backfill_bindings;
 mod bindings;
 mod cache;
 mod component;
@@ -20,5 +22,6 @@ mod wasi;
 mod watch;
 
 pub use admission::{Interface, Wasi, admit, imports, interface};
+pub use backfill::ComponentBackfill;
 pub use component::{ComponentMigration, ReadComponent};
 pub use runtime::Runtime;

@@ -14,12 +14,12 @@ use wit_component::ComponentEncoder;
 use crate::install::{debian, python_packages};
 use crate::process::{cargo, output, root, run, target_folder};
 
-const RUST: [&str; 2] = ["adversary", "values"];
+const RUST: [&str; 3] = ["adversary", "filler", "values"];
 const RUST_TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN_RUST: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
 const CLANG: &str = "clang-22";
 const DEBIAN_C: [&str; 4] = [CLANG, "lld-22", "libclang-rt-22-dev-wasm32", "wasi-libc"];
-const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+pub(crate) const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
 
 /// Builds those of the guests whose source is newer than their component, and installs what that needs.
 pub(crate) fn build() -> Result<()> {

@@ -60,6 +60,11 @@ fn has_libclang(folder: &Path, depth: u32) -> bool {
     })
 }
 
+/// What makes machines of network namespaces.
+pub(crate) fn ip() -> Result<()> {
+    debian(&["ip"], &["iproute2"])
+}
+
 /// The programs that run scripts: `psql` comes with Debian's server.
 pub(crate) fn sqlite3() -> Result<()> {
     match Command::new("sqlite3").arg("--version").output() {

@@ -60,6 +60,7 @@ pub(crate) fn set_up() -> Result<()> {
     }
     install::pg_dump()?;
     install::sqlite3()?;
+    install::ip()?;
     install::pgbouncer()?;
     guests::build()
 }

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 
+use whimbrel::backfill::BackfillError;
 use whimbrel::capability::{Capability, NotGranted, Pattern, Request};
 use whimbrel::config::ConfigError;
 use whimbrel::driver::backup::BackupError;
@@ -482,6 +483,18 @@ fn run_hint(failure: &RunFailure) -> Option<String> {
              file)"
         }
         Cause::Cancelled => "run the same command again to go on",
+        Cause::NoBackfill(_) => "`whimbrel backfill status` shows what there is",
+        Cause::Backfill { source, .. } => match source.as_ref() {
+            BackfillError::BadRow { .. } => {
+                "mend the row, or the backfill, and run this again; or set such rows aside with `whimbrel backfill set \
+                 bad-rows=set-aside` and upgrade"
+            }
+            BackfillError::TooManyBadRows { .. } => {
+                "`whimbrel backfill rows` shows them; `whimbrel backfill set max-bad-rows=N` allows more"
+            }
+            BackfillError::Unfit(_) => "correct the backfill and run the same command again",
+            _ => return None,
+        },
         Cause::Migration { source, .. } if source.is_transient() => {
             "another session was in the way each time (pg_locks and pg_stat_activity show which, on PostgreSQL): run the \
              same command again when it is done, or raise lock_timeout in whimbrel.toml"

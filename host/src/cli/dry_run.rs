@@ -13,6 +13,7 @@ use super::context::{Connected, Context, block_on};
 use super::failure::Failure;
 use super::progress::{Progress, count, human};
 use super::report::{Format, Report, Verdict};
+use super::trial_view;
 
 /// What is to be tried.
 pub(super) struct DryRun<'a> {
@@ -82,6 +83,15 @@ fn print(report: Report, tried: &engine::DryRun, location: &str) {
         for lock in &step.locks {
             report.line(format_args!("  locks {} in {}", lock.relation, lock.mode));
         }
+        if let Some(trial) = &step.backfill {
+            trial_view::print(report, trial);
+        }
+    }
+    if !tried.left_out.is_empty() {
+        report.line(format_args!(
+            "Left out, since not all rows are there that they depend on: {}",
+            at(&tried.left_out)
+        ));
     }
     let statements = tried.steps.iter().map(|step| step.work.statements).sum();
     let rows = tried.steps.iter().map(|step| step.work.rows).sum();

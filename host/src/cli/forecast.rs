@@ -1,6 +1,7 @@
 //! What a plan would do, in text: a line for each step, and below it what there is to know.
 
 use owo_colors::OwoColorize;
+use whimbrel::backfill::{Drops, Keep, Spec};
 use whimbrel::driver::Dialect;
 use whimbrel::engine::inspect::{HeldLock, Inspection, Place, Status, StepInspection, Table};
 use whimbrel::revision::{Kind, RevisionId, TransactionMode};
@@ -18,13 +19,13 @@ pub(crate) fn print(report: &Report, inspection: &Inspection) {
         return report.line("Nothing to do.");
     }
     for step in &inspection.steps {
-        print_step(report, step);
+        print_step(report, step, inspection.dialect);
     }
     report.line("");
     summarize(report, inspection);
 }
 
-fn print_step(report: &Report, step: &StepInspection) {
+fn print_step(report: &Report, step: &StepInspection, dialect: Dialect) {
     report.line(format_args!(
         "{} {}  {}",
         step.step.direction,
@@ -63,6 +64,11 @@ fn print_step(report: &Report, step: &StepInspection) {
             Tone::Plain,
         );
     }
+    if let Some(spec) = &step.backfill {
+        for line in backfill(spec, dialect) {
+            note(report, &line, Tone::Plain);
+        }
+    }
     for loss in &step.destructive {
         let tone = match loss.harm {
             Harm::Data => Tone::Loud,
@@ -91,6 +97,42 @@ fn print_step(report: &Report, step: &StepInspection) {
             Tone::Plain,
         );
     }
+}
+
+/// What a backfill says of itself.
+fn backfill(spec: &Spec, dialect: Dialect) -> Vec<String> {
+    let key = match spec.key.as_slice() {
+        [] => "its primary key".to_owned(),
+        key => key.join(", "),
+    };
+    let reads = match spec.reads.as_slice() {
+        [] => String::new(),
+        reads => format!(" from {}", reads.join(", ")),
+    };
+    let condition = spec.condition.as_ref().map(|condition| {
+        let words: Vec<&str> = condition.split_whitespace().collect();
+        format!(" where {}", words.join(" "))
+    });
+    let mut lines = vec![format!(
+        "backfill of {}: makes {}{reads}{}, in batches along {key}",
+        spec.table,
+        spec.writes.join(", "),
+        condition.unwrap_or_default()
+    )];
+    if spec.keep == Keep::OldValues {
+        lines.push("old values are kept for the way back".to_owned());
+    }
+    if spec.drops == Drops::Rows {
+        lines.push("it may delete rows".to_owned());
+    }
+    let others = match dialect {
+        Dialect::Postgresql => {
+            "writers wait for the rows of one batch, and for the table for a moment at the start and at the end"
+        }
+        Dialect::Sqlite => "others write between two of them",
+    };
+    lines.push(format!("each batch is a transaction; {others}"));
+    lines
 }
 
 /// Whether a lock is worth a line. Readers are in nobody's way, and what is locked more strongly is locked.
@@ -279,7 +321,7 @@ fn note(report: &Report, text: &str, tone: Tone) {
 
 /// Cuts a line at spaces; what follows the first is indented. What stands between backticks, and a word that is too long,
 /// stays whole.
-fn wrap(text: &str, indent: &str) -> Vec<String> {
+pub(super) fn wrap(text: &str, indent: &str) -> Vec<String> {
     let start = text.len() - text.trim_start().len();
     let mut lines = Vec::new();
     let mut line = text[..start].to_owned();

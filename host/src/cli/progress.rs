@@ -195,6 +195,11 @@ impl Progress {
                 );
                 self.activity(state, what);
             }
+            Event::BackfillState { revision, doing } => {
+                if !matches!(*doing, "works") {
+                    self.pause(state, format!("{revision} {doing} …"));
+                }
+            }
             Event::Log {
                 revision,
                 level,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use camino::{Utf8Path, Utf8PathBuf};
 use clap::ValueEnum;
 use serde::Serialize;
+use whimbrel::backfill::Settings;
 use whimbrel::config::Config;
 use whimbrel::driver::tape::Tape;
-use whimbrel::engine::{Patience, RunFailure};
+use whimbrel::engine::{BackfillMode, Backfills, Patience, RunFailure};
 use whimbrel::event::RunReport;
 use whimbrel::journal::Journal;
 use whimbrel::migration::Cancel;
@@ -31,6 +32,9 @@ pub(crate) struct UpgradeArgs {
     /// Build nothing, and refuse what whimbrel.lock does not pin
     #[arg(long)]
     locked: bool,
+    /// Only begin backfills, for `whimbrel backfill work`, and leave out what depends on them
+    #[arg(long, conflicts_with_all = ["sql", "dry_run"])]
+    detach: bool,
     #[command(flatten)]
     waiting: Waiting,
 }
@@ -54,6 +58,9 @@ struct Waiting {
     /// Run everything, report what it did and which locks it took, and roll it back
     #[arg(long, conflicts_with = "sql")]
     dry_run: bool,
+    /// With --dry-run, try backfills on N rows from all over the table, and leave out what depends on them
+    #[arg(long, value_name = "N", requires = "dry_run", value_parser = clap::value_parser!(u64).range(1..))]
+    sample: Option<u64>,
     /// With --dry-run, keep here what components read; with --sql, answer them from it
     #[arg(long, value_name = "FILE")]
     record: Option<Utf8PathBuf>,
@@ -74,6 +81,9 @@ struct Waiting {
     /// Write down here, in a new file, what components are told and answered, for `whimbrel replay`
     #[arg(long, value_name = "FILE", conflicts_with = "sql")]
     journal: Option<Utf8PathBuf>,
+    /// How many workers backfills have
+    #[arg(long, value_name = "N", conflicts_with_all = ["sql", "dry_run"])]
+    workers: Option<u32>,
     /// How long to wait for another run to finish
     #[arg(long, value_name = "DURATION", default_value = "60s", value_parser = duration)]
     lock_wait: Duration,
@@ -118,6 +128,10 @@ pub(crate) fn upgrade(args: UpgradeArgs, context: &Context) -> Result<Verdict, F
         Direction::Upgrade,
         pinning,
         &args.waiting,
+        match args.detach {
+            true => BackfillMode::Detached,
+            false => BackfillMode::Attached,
+        },
     )
 }
 
@@ -131,6 +145,7 @@ pub(crate) fn downgrade(args: DowngradeArgs, context: &Context) -> Result<Verdic
         Direction::Downgrade,
         pinning,
         &args.waiting,
+        BackfillMode::Attached,
     )
 }
 
@@ -141,6 +156,7 @@ fn run(
     direction: Direction,
     pinning: Pinning,
     waiting: &Waiting,
+    mode: BackfillMode,
 ) -> Result<Verdict, Failure> {
     let mut parameters = config.parameters.clone();
     if let Some(tag) = &waiting.tag {
@@ -188,6 +204,11 @@ fn run(
         transaction,
         pinning,
         backup: waiting.backup.as_ref().map(|file| context.path(file)),
+        backfills: Backfills {
+            changes: backfill_changes(config, waiting.workers)?,
+            mode,
+            sample: waiting.sample,
+        },
         journal: match &waiting.journal {
             Some(file) => Some(Journal::create(&context.path(file))?),
             None => None,
@@ -234,6 +255,21 @@ fn run(
             })
         }
     }
+}
+
+/// The settings of backfills, as the project and the command line have them.
+pub(super) fn backfill_changes(
+    config: &Config,
+    workers: Option<u32>,
+) -> Result<Vec<String>, Failure> {
+    let mut changes = config.backfill().to_vec();
+    if let Some(workers) = workers {
+        let change = format!("workers={workers}");
+        let checked = Settings::default().set(&change);
+        checked.map_err(|error| Failure::Usage(error.to_string()))?;
+        changes.push(change);
+    }
+    Ok(changes)
 }
 
 /// What became of the backup that a run is to begin with.
@@ -331,6 +367,9 @@ fn finish(report: Report, done: &RunReport, location: &str, backup: &Backup) {
         });
     }
     let at = dry_run::at(&done.heads);
+    if done.steps.is_empty() && !done.detached.is_empty() {
+        return tell_detached(report, done);
+    }
     if done.steps.is_empty() {
         let no_backup = match backup {
             Backup::NotMade => "; no backup was made",
@@ -353,8 +392,19 @@ fn finish(report: Report, done: &RunReport, location: &str, backup: &Backup) {
         count(rows, "row"),
         human(done.duration)
     ));
+    tell_detached(report, done);
     if let Some(way_back) = way_back {
         report.message(format_args!("{WAY_BACK} {way_back}"));
+    }
+}
+
+/// Says which backfills wait for workers.
+fn tell_detached(report: Report, done: &RunReport) {
+    for revision in &done.detached {
+        report.message(format_args!(
+            "The backfill {revision} is ready; `whimbrel backfill work {revision}` does it, on as many machines as you like, \
+             and what depends on it waits."
+        ));
     }
 }
 

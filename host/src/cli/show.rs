@@ -12,6 +12,7 @@ use whimbrel::wasm;
 
 use super::context::{Context, resolve_all};
 use super::failure::Failure;
+use super::forecast::wrap;
 use super::report::{Format, Report, Verdict};
 use super::view::{RevisionView, Views};
 
@@ -146,7 +147,10 @@ fn show_request(report: &Report, request: Option<&Capabilities>, limits: &Limits
 }
 
 fn line(report: &Report, name: &str, value: &str) {
-    report.line(format_args!("{:<12}{value}", format!("{name}:")));
+    let text = format!("{:<12}{value}", format!("{name}:"));
+    for line in wrap(&text, &" ".repeat(14)) {
+        report.line(line);
+    }
 }
 
 fn lines(report: &Report, name: &str, values: &[String]) {

@@ -8,6 +8,7 @@ use jiff::SignedDuration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::{ConfigError, DEFAULT_LOCK_TIMEOUT, Nesting, Root, VersionTable};
+use crate::backfill::Settings;
 use crate::document::{self, DocumentError, nearest};
 use crate::driver::RunLockKind;
 use crate::revision::TransactionMode;
@@ -40,6 +41,8 @@ pub(super) struct ConfigFile {
     pub(super) policy: Option<Utf8PathBuf>,
     pub(super) guest_role: Option<String>,
     pub(super) guest_password: Option<String>,
+    #[serde(default, deserialize_with = "backfill_settings")]
+    pub(super) backfill: Vec<String>,
     #[serde(default)]
     databases: BTreeMap<String, NamedDatabase>,
 }
@@ -153,6 +156,24 @@ fn run_lock<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RunLockKind, D
             "run_lock = \"{other}\" is not known; use \"auto\", \"session\" or \"lease\""
         ))),
     }
+}
+
+/// `[backfill]`, as changes of the settings that there are without it.
+fn backfill_settings<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    let table = toml::Table::deserialize(deserializer)?;
+    let mut settings = Settings::default();
+    let changes = table.into_iter().map(|(name, value)| {
+        let value = match value {
+            toml::Value::String(text) => text,
+            other => other.to_string(),
+        };
+        let change = format!("{name}={value}");
+        settings
+            .set(&change)
+            .map(|()| change)
+            .map_err(|error| de::Error::custom(format!("[backfill]: {error}")))
+    });
+    changes.collect()
 }
 
 fn isolation<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IsolationKind, D::Error> {

@@ -52,6 +52,39 @@ impl Batch {
     pub(crate) fn columns(&self) -> &[Cells] {
         &self.columns
     }
+
+    pub(crate) fn into_columns(self) -> Vec<Cells> {
+        self.columns
+    }
+
+    /// Some of the columns, by their places. A result without rows may have come without columns.
+    pub(crate) fn only(&self, columns: impl IntoIterator<Item = usize>) -> Self {
+        let column = |at| self.columns.get(at).cloned().unwrap_or_default();
+        let columns = columns.into_iter().map(column);
+        Self::new(self.len, columns.collect())
+    }
+
+    /// The columns of both, which have as many rows.
+    pub(crate) fn beside(mut self, other: Self) -> Self {
+        debug_assert_eq!(self.len, other.len);
+        self.columns.extend(other.columns);
+        self
+    }
+
+    /// Those rows whose places are given.
+    pub(crate) fn pick(&self, rows: &[usize]) -> Self {
+        let picked = |cells: &Cells| {
+            let mut picked = Cells::default();
+            rows.iter().for_each(|&at| picked.push(cells.value(at)));
+            picked
+        };
+        Self::new(rows.len(), self.columns.iter().map(picked).collect())
+    }
+
+    /// The rows from `from` up to, but without, `to`.
+    pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
+        self.pick(&(from..to).collect::<Vec<_>>())
+    }
 }
 
 impl From<Rows> for Batch {

@@ -101,7 +101,7 @@ impl fmt::Display for CopyTarget {
 }
 
 /// The parts of a dotted name, each in quotes; `None` for anything else.
-fn path(text: &str, dialect: Dialect) -> Option<Vec<String>> {
+pub(crate) fn path(text: &str, dialect: Dialect) -> Option<Vec<String>> {
     let mut is_name_next = true;
     for token in Lexer::new(text, dialect) {
         let token = token.ok()?;

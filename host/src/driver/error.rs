@@ -121,6 +121,18 @@ impl DriverError {
         }
     }
 
+    /// Whether the connection is gone, or the server is not there for now (class 08, or 57P01 to 57P03), so that a new
+    /// connection may do.
+    pub fn is_lost(&self) -> bool {
+        match self {
+            Self::Connect { .. } | Self::Closed { .. } | Self::CommitUnknown { .. } => true,
+            Self::Database(error) => error.sqlstate.as_deref().is_some_and(|state| {
+                state.starts_with("08") || matches!(state, "57P01" | "57P02" | "57P03" | "53300")
+            }),
+            _ => false,
+        }
+    }
+
     /// Whether a statement failed because a table it names does not exist.
     pub fn is_undefined_table(&self) -> bool {
         self.database().is_some_and(|error| {

@@ -74,6 +74,10 @@ impl Session for Rehearsal {
         self.session.dialect()
     }
 
+    fn enforces(&self, authority: &Authority) -> bool {
+        self.session.enforces(authority)
+    }
+
     async fn assume(&mut self, authority: Authority) -> Result<(), DriverError> {
         self.authority = authority.clone();
         self.cursors.clear();

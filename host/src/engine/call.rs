@@ -44,6 +44,11 @@ impl Engine {
                 .get(step.revision.as_str())
                 .map_or("", |revision| &revision.message),
         });
+        self.made_ready(run, step)
+    }
+
+    /// The code of a step, and what it is told.
+    pub(super) fn made_ready(&self, run: &Run, step: &Step) -> Result<Ready, Cause> {
         let failed = |source| load(&step.revision, source);
         let fingerprint = self.library.fingerprint(&step.revision).map_err(failed)?;
         let migration = self.library.load(&step.revision).map_err(failed)?;

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::{Cause, Engine, Lent, Progress, Purpose, RunFailure, load};
+use crate::backfill::Trial;
 use crate::driver::tape::Tape;
 use crate::driver::{DriverError, RelationLock};
 use crate::event::microseconds;
@@ -33,6 +34,9 @@ pub struct DryStep {
     /// The locks on tables, views and sequences that it took and no step before it had; those that the run itself made, and
     /// indexes, left out. Empty where the database cannot tell: SQLite locks as a whole.
     pub locks: Vec<TakenLock>,
+    /// What it did to rows, where it is a backfill.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Trial>,
 }
 
 /// A lock that a step took.
@@ -55,6 +59,9 @@ pub struct DryRun {
     pub to: Vec<RevisionId>,
     /// The steps, in order; none when there is nothing to do.
     pub steps: Vec<DryStep>,
+    /// Steps that were left out, since a backfill that they depend on was tried on some rows only.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<RevisionId>,
     /// How long it took, from the connection on.
     #[serde(rename = "duration_us", serialize_with = "microseconds")]
     pub duration: Duration,
@@ -143,10 +150,13 @@ impl Engine {
 }
 
 impl DryRun {
-    fn new(messages: &[String], plan: Plan, progress: Progress, duration: Duration) -> Self {
+    fn new(messages: &[String], plan: Plan, mut progress: Progress, duration: Duration) -> Self {
         let mut locks = new_locks(&progress.locks).into_iter();
-        let tried = plan.steps.into_iter().zip(messages).zip(progress.done);
+        let tried = plan.steps.into_iter().zip(messages);
+        let tried = tried.filter(|(step, _)| !progress.left_out.contains(&step.revision));
+        let tried = tried.zip(std::mem::take(&mut progress.done));
         let steps = tried.map(|((step, message), report)| DryStep {
+            backfill: progress.trials.get(&step.revision).cloned(),
             step,
             message: message.clone(),
             work: report.work,
@@ -158,6 +168,7 @@ impl DryRun {
             from: plan.from,
             to: plan.to,
             steps: steps.collect(),
+            left_out: progress.left_out.clone(),
             duration,
         }
     }

@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use thiserror::Error;
 
 use super::RepairError;
+use crate::backfill::{BackfillError, InvalidSetting};
 use crate::driver::backup::BackupError;
 use crate::driver::{DriverError, Holder};
 use crate::event::StepReport;
 use crate::history::Outcome;
 use crate::migration::{MigrationError, PrepareError};
 use crate::plan::{PlanError, Step};
-use crate::revision::RevisionId;
+use crate::revision::{Direction, RevisionId};
 
 /// A run that did not do all that it set out to do.
 #[derive(Debug, Error)]
@@ -40,6 +41,8 @@ pub enum Aftermath {
     RolledBack(RevisionId),
     /// The step ran without a transaction: what it did before it failed is in effect.
     Partial(RevisionId),
+    /// The step is a backfill: what it has committed so far stays, and the next run goes on from there.
+    Unfinished(RevisionId),
     /// The connection broke while the step was committed, and the database says that the commit took effect.
     Committed(RevisionId),
     /// The connection broke while the step was committed, and the database could not be asked whether it took effect.
@@ -70,6 +73,18 @@ pub enum Cause {
     /// The plan is to be all or nothing, but these have transactions of their own, or none.
     #[error("{} cannot share a transaction with other migrations", ids(.0))]
     Mixed(Vec<RevisionId>),
+    /// The plan is to be a script, but this is a backfill that no script can do.
+    #[error(
+        "a script cannot do the backfill {revision}, since {why}: run `whimbrel {direction} {revision}`, and write scripts of what comes before it and after it"
+    )]
+    NoScript {
+        /// The revision.
+        revision: RevisionId,
+        /// Which way it goes.
+        direction: Direction,
+        /// Why, as a clause.
+        why: &'static str,
+    },
     /// The plan is to be tried, but these run without a transaction and could not be rolled back.
     #[error("{} cannot be tried: without a transaction nothing can be rolled back", ids(.0))]
     Lasting(Vec<RevisionId>),
@@ -160,6 +175,21 @@ pub enum Cause {
         /// How that is known.
         reason: String,
     },
+    /// A backfill did not come to its end.
+    #[error("the backfill of {} did not come to its end", step.revision)]
+    Backfill {
+        /// The step.
+        step: Box<Step>,
+        /// Why.
+        #[source]
+        source: Box<BackfillError>,
+    },
+    /// No backfill of this revision is going on.
+    #[error("no backfill of {0} has begun that is not done")]
+    NoBackfill(RevisionId),
+    /// A setting of a backfill makes no sense.
+    #[error(transparent)]
+    Setting(InvalidSetting),
     /// The user asked to stop.
     #[error("cancelled")]
     Cancelled,
@@ -270,6 +300,10 @@ impl fmt::Display for Aftermath {
             Self::Partial(id) => write!(
                 f,
                 "{id} runs without a transaction, so that what it did before it failed is in effect"
+            ),
+            Self::Unfinished(id) => write!(
+                f,
+                "{id} is not applied; the batches that it has committed stay, and the next run goes on from there"
             ),
             Self::Committed(id) => {
                 write!(

@@ -16,6 +16,7 @@ pub use checklist::{Check, Status};
 pub use inspection::{HeldLock, Inspection, LocatedLoss, Note, Place, StepInspection, Table, View};
 
 use super::{Cause, Engine, Purpose, RunFailure, untouched};
+use crate::backfill::{Change, Spec};
 use crate::driver::Dialect;
 use crate::migration::{Description, Freshness, MigrationError, Standing, StatementSource};
 use crate::plan::{Plan, Step};
@@ -33,6 +34,7 @@ struct Told {
     statements: Vec<StatementSource>,
     view: View,
     notes: Vec<Note>,
+    backfill: Option<Spec>,
 }
 
 /// A statement, and what it does.
@@ -103,7 +105,24 @@ impl Engine {
             statements: Vec::new(),
             view: View::Full,
             notes: Vec::new(),
+            backfill: None,
         };
+        if matches!(self.is_backfill(step), Ok(true)) {
+            match self.backfill_offline(step).await {
+                Ok(mut spec) => {
+                    // What an expression reads, the database finds out.
+                    if spec.change != Change::Transform {
+                        spec.reads.clear();
+                    }
+                    told.backfill = Some(spec);
+                }
+                Err(error) => {
+                    told.view = View::Nothing;
+                    told.notes.push(Note::new(unread(&error)));
+                    return told;
+                }
+            }
+        }
         match self.library.describe(&step.revision, step.direction) {
             Ok(Description::Sql(statements)) => told.statements = statements,
             Ok(Description::Component {
@@ -118,7 +137,10 @@ impl Engine {
                         if freshness == Freshness::Stale {
                             told.notes.push(Note::new(STALE));
                         }
-                        self.try_out(step, &mut told).await;
+                        match &told.backfill {
+                            Some(spec) => told.statements = vec![sample_of(spec)],
+                            None => self.try_out(step, &mut told).await,
+                        }
                     }
                     (Err(error), _) => {
                         told.view = View::Nothing;
@@ -147,6 +169,25 @@ impl Engine {
             .filter(|revision| !self.library.supports(revision, Direction::Downgrade))
             .cloned()
             .collect()
+    }
+}
+
+/// A statement that writes what the batches of a component's backfill do.
+fn sample_of(spec: &Spec) -> StatementSource {
+    let sets: Vec<String> = (spec.writes.iter())
+        .map(|column| format!("{column} = NULL"))
+        .collect();
+    let alias = spec.alias.as_ref().map(|alias| format!(" AS {alias}"));
+    let condition = (spec.condition.as_ref()).map(|condition| format!(" WHERE ({condition}\n)"));
+    StatementSource {
+        sql: format!(
+            "UPDATE {}{} SET {}{}",
+            spec.table,
+            alias.unwrap_or_default(),
+            sets.join(", "),
+            condition.unwrap_or_default()
+        ),
+        origin: None,
     }
 }
 

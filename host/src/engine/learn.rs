@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Cause, Engine, RunFailure};
+use crate::backfill::Backfill;
 use crate::capability::{Capabilities, Grant, Lesson, Reach};
 use crate::driver::Driver;
 use crate::event::StepReport;
@@ -123,6 +124,7 @@ impl Engine {
             observer: Arc::clone(&self.observer),
             cancel: self.cancel.clone(),
             backup: None,
+            backfills: Default::default(),
             read_ahead: Mutex::default(),
         }
     }
@@ -220,5 +222,13 @@ impl Library for Student {
 
     fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError> {
         self.library.load(revision)
+    }
+
+    fn backfill(
+        &self,
+        revision: &RevisionId,
+        direction: Direction,
+    ) -> Result<Option<Arc<dyn Backfill>>, MigrationError> {
+        self.library.backfill(revision, direction)
     }
 }

@@ -6,6 +6,7 @@ use super::stamp::Stamping;
 use super::step::{action, lend, tally_after};
 use super::together::End;
 use super::{Aftermath, Cause, Engine, Lent, Progress, Purpose, Run, RunFailure, untouched};
+use crate::backfill::{Change, Keep};
 use crate::driver::recording::{Recording, Script};
 use crate::driver::tape::Tape;
 use crate::driver::{
@@ -240,6 +241,25 @@ impl Engine {
         .to_owned()
     }
 
+    /// Makes sure that a step is no backfill that a script cannot do.
+    async fn is_scriptable(&self, step: &Step) -> Result<(), Cause> {
+        if !self.is_backfill(step)? {
+            return Ok(());
+        }
+        let failed = |source| super::load(&step.revision, source);
+        let spec = self.backfill_offline(step).await.map_err(failed)?;
+        let why = match (&spec.change, spec.keep) {
+            (Change::Transform, _) => "a component makes its new values",
+            (_, Keep::OldValues) => "it keeps old values in a table of Whimbrel's",
+            _ => return Ok(()),
+        };
+        Err(Cause::NoScript {
+            revision: step.revision.clone(),
+            direction: step.direction,
+            why,
+        })
+    }
+
     async fn write_step(
         &self,
         run: &Run,
@@ -256,6 +276,9 @@ impl Engine {
             }
             Err(cause) => return (session, Err(cause)),
         };
+        if let Err(cause) = self.is_scriptable(step).await {
+            return (session, Err(cause));
+        }
         let recorded = match step.direction {
             Direction::Upgrade => None,
             Direction::Downgrade => Some(ready.fingerprint.content.as_str()),
@@ -268,10 +291,10 @@ impl Engine {
             source,
         };
         let begun = match (ready.transactional, shared) {
-            (Transactional::Yes | Transactional::Alone, None) => {
+            (Transactional::Yes | Transactional::Alone | Transactional::Batches, None) => {
                 session.begin().await.map_err(transaction)
             }
-            (Transactional::Yes | Transactional::Alone, Some(_)) => Ok(()),
+            (Transactional::Yes | Transactional::Alone | Transactional::Batches, Some(_)) => Ok(()),
             (Transactional::No, _) => {
                 attempt.outcome = Outcome::Started;
                 attempt.tally = None;
@@ -301,7 +324,7 @@ impl Engine {
         attempt.tally = Some(after);
         let mut records = self.history.move_versions(step);
         let written = match (ready.transactional, shared) {
-            (Transactional::Yes | Transactional::Alone, shared) => {
+            (Transactional::Yes | Transactional::Alone | Transactional::Batches, shared) => {
                 records.push(self.history.record(&attempt));
                 let written = match shared {
                     None => session.commit(&records, Durability::Now).await,

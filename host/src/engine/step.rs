@@ -60,7 +60,7 @@ impl Engine {
             let started = Instant::now();
             let result;
             (session, result) = match ready.transactional {
-                Transactional::Yes | Transactional::Alone => {
+                Transactional::Yes | Transactional::Alone | Transactional::Batches => {
                     self.attempt(step, &ready, &mut attempt, durability, session, lock)
                         .await
                 }

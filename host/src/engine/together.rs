@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use super::audit::lend_audited;
+use super::call::Ready;
 use super::step::{Failed, Tries, action, failed, tally_after, transaction};
 use super::{Aftermath, Cause, Engine, Lent, Progress, Purpose, Run, Watch};
 use crate::driver::tape::Tape;
 use crate::driver::{Durability, RunLock};
 use crate::event::{Event, StepReport};
 use crate::history::Attempt;
+use crate::migration::Work;
 use crate::plan::{Plan, Step};
 use crate::revision::{RevisionId, TransactionMode, Transactional};
 
@@ -89,6 +91,8 @@ impl Engine {
         loop {
             progress.done.clear();
             progress.locks.clear();
+            progress.trials.clear();
+            progress.left_out.clear();
             progress.tally = tally;
             let result;
             (session, result) = self
@@ -163,6 +167,13 @@ impl Engine {
             if let Some(next) = whole.plan.steps.get(at + 1) {
                 self.library.load_ahead(&next.revision);
             }
+            if self.backfills.sample.is_some() {
+                let sampled: Vec<RevisionId> = progress.trials.keys().cloned().collect();
+                if self.waits(step, &sampled) {
+                    progress.left_out.push(step.revision.clone());
+                    continue;
+                }
+            }
             let result;
             (session, result) = self
                 .take_one(whole, step, tries, progress, session, lock)
@@ -229,12 +240,11 @@ impl Engine {
             whole
                 .run
                 .attempt(&step.revision, action(step), ready.fingerprint.clone());
-        let result;
-        (session, result) = lend_audited(&ready, session).await;
-        match result {
+        let outcome;
+        (session, outcome) = self.work_of(whole, step, &ready, progress, session).await;
+        match outcome {
             Ok(work) => attempt.work = work,
-            Err(source) => {
-                let cause = failed(step, source);
+            Err(cause) => {
                 let broken = self
                     .break_off(&mut session, step, Some(attempt), cause)
                     .await;
@@ -273,6 +283,36 @@ impl Engine {
             }
         }
         (session, Ok(()))
+    }
+
+    /// What a step does in the transaction of all.
+    async fn work_of(
+        &self,
+        whole: &Whole<'_>,
+        step: &Step,
+        ready: &Ready,
+        progress: &mut Progress,
+        mut session: Lent,
+    ) -> (Lent, Result<Work, Cause>) {
+        match self.is_backfill(step) {
+            Ok(true) if whole.end == End::RollBack => {
+                let tried = self.try_backfill(&mut *session, step, ready).await;
+                let outcome = tried.map(|trial| {
+                    let work = Work {
+                        statements: 1,
+                        rows: trial.counts.written + trial.counts.dropped,
+                    };
+                    progress.trials.insert(step.revision.clone(), trial);
+                    work
+                });
+                (session, outcome)
+            }
+            Ok(_) => {
+                let (session, result) = lend_audited(ready, session).await;
+                (session, result.map_err(|source| failed(step, source)))
+            }
+            Err(cause) => (session, Err(cause)),
+        }
     }
 
     async fn break_off(

@@ -267,9 +267,10 @@ pub(super) fn is_stale(lock: &Lock, source: &SourceRevision) -> Result<bool, Sou
         Ok(Some(Drift::Unpinned | Drift::Content | Drift::Source)) => Ok(true),
         // What it asks for is a part of it, and is written by the build.
         Ok(Some(Drift::Parameters) | None) => Ok(match &source.body {
+            // One that cannot be read is written anew as well.
             Body::Component(component) => !component
-                .seal()?
-                .is_some_and(|seal| *seal == component.manifest().seal()),
+                .seal()
+                .is_ok_and(|seal| seal == Some(&component.manifest().seal())),
             Body::Sql(_) => false,
         }),
         Err(error) if matches!(error.problem, Problem::NotBuilt) => Ok(true),

@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 use super::Project;
 use super::approval::Approvals;
 use super::build::{Pinning, is_stale};
+use crate::backfill::Backfill;
 use crate::capability::Grant;
 use crate::driver::Dialect;
 use crate::event::Observer;
@@ -16,9 +17,11 @@ use crate::migration::{
     Description, Fingerprint, Freshness, Library, Migration, MigrationError, PrepareError, Standing,
 };
 use crate::policy::Decision;
-use crate::revision::{Direction, RevisionId};
-use crate::source::{Body, Component, Lock, SourceError, SourceRevision, SqlFile, SqlMigration};
-use crate::wasm::{self, ComponentMigration, Wasi};
+use crate::revision::{Direction, RevisionId, Transactional};
+use crate::source::{
+    Body, Component, Lock, SourceError, SourceRevision, SqlBackfill, SqlFile, SqlMigration,
+};
+use crate::wasm::{self, ComponentBackfill, ComponentMigration, Wasi};
 
 pub(super) struct ProjectLibrary {
     project: Arc<Project>,
@@ -155,7 +158,10 @@ impl Library for ProjectLibrary {
     fn supports(&self, revision: &RevisionId, direction: Direction) -> bool {
         let migrations = self.project.migrations();
         match migrations.get(revision.as_str()).map(|source| &source.body) {
-            Some(Body::Sql(file)) => file.section(direction, self.dialect).is_some(),
+            Some(Body::Sql(file)) => {
+                file.section(direction, self.dialect).is_some()
+                    || file.backfill(direction, self.dialect).is_some()
+            }
             // A component exports both directions; an irreversible one says so when it is called.
             Some(Body::Component(_)) => true,
             None => false,
@@ -229,6 +235,31 @@ impl Library for ProjectLibrary {
             }
             Ok(None) | Err(_) => Standing::default(),
         }
+    }
+
+    fn backfill(
+        &self,
+        revision: &RevisionId,
+        direction: Direction,
+    ) -> Result<Option<Arc<dyn Backfill>>, MigrationError> {
+        self.with(revision, |source| {
+            Ok(Ok(match &source.body {
+                Body::Sql(file) => file
+                    .backfill(direction, self.dialect)
+                    .map(|spec| Arc::new(SqlBackfill(spec)) as Arc<dyn Backfill>),
+                Body::Component(component)
+                    if source.revision.transactional == Transactional::Batches =>
+                {
+                    match self.component(revision, component) {
+                        Ok(code) => {
+                            Some(Arc::new(ComponentBackfill::new(code)) as Arc<dyn Backfill>)
+                        }
+                        Err(error) => return Ok(Err(error)),
+                    }
+                }
+                Body::Component(_) => None,
+            }))
+        })?
     }
 
     fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError> {

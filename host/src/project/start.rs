@@ -68,6 +68,7 @@ impl Project {
                     let report = RunReport {
                         direction,
                         steps: Vec::new(),
+                        detached: Vec::new(),
                         heads,
                         duration: started.elapsed(),
                     };

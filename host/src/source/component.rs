@@ -15,6 +15,9 @@ use super::parameters;
 use super::seal::Seal;
 use crate::digest::Digest;
 
+/// The languages that `whimbrel build` compiles.
+const COMPILED: [&str; 1] = ["rust"];
+
 /// Folders of a migration for what building leaves behind.
 pub(crate) const BUILD_FOLDERS: [&str; 3] = ["target", "node_modules", "__pycache__"];
 
@@ -66,9 +69,13 @@ impl Component {
         normal(&self.folder.join(&self.manifest.component))
     }
 
-    /// Whether the component is built from the folder's own source, so that it can be out of date.
+    /// Whether the component is built from the folder's own source, so that it can be out of date. One that is there, in a
+    /// language that `whimbrel build` does not compile, was built by that language's own tools.
     pub fn is_built_here(&self) -> bool {
-        self.manifest.language.is_some()
+        match self.manifest.language.as_deref() {
+            None => false,
+            Some(language) => COMPILED.contains(&language) || !self.files.exists(&self.path()),
+        }
     }
 
     /// Reads the component.

@@ -123,6 +123,9 @@ pub enum Problem {
     /// `migration.toml` has a mistake.
     #[error("{0}")]
     Manifest(String),
+    /// A section is no backfill.
+    #[error("{0}")]
+    Backfill(String),
     /// The component does not exist.
     #[error("has not been built; run `whimbrel build`")]
     NotBuilt,

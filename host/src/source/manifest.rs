@@ -74,7 +74,10 @@ enum Time {
 /// `true`, `false` or `"migration"`.
 fn transactional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Transactional, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "expected `true`, `false` or \"migration\"")]
+    #[serde(
+        untagged,
+        expecting = "expected `true`, `false`, \"migration\" or \"batches\""
+    )]
     enum Given {
         Truth(bool),
         Word(String),
@@ -83,8 +86,9 @@ fn transactional<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Transacti
         Given::Truth(true) => Ok(Transactional::Yes),
         Given::Truth(false) => Ok(Transactional::No),
         Given::Word(word) if word == "migration" => Ok(Transactional::Alone),
+        Given::Word(word) if word == "batches" => Ok(Transactional::Batches),
         Given::Word(word) => Err(serde::de::Error::custom(format!(
-            "transaction = \"{word}\" is not known; use true, false or \"migration\""
+            "transaction = \"{word}\" is not known; use true, false, \"migration\" or, for a backfill, \"batches\""
         ))),
     }
 }

@@ -6,6 +6,7 @@ use camino::Utf8Path;
 
 use super::declaration::{At, Declaration};
 use super::error::{Problem, SourceError};
+use crate::backfill::{Keep, Spec};
 use crate::capability::Capabilities;
 use crate::digest::Digest;
 use crate::document::nearest;
@@ -26,10 +27,20 @@ pub struct SqlFile {
 #[derive(Debug)]
 struct Span {
     direction: Direction,
+    form: Form,
     /// `None`: for every dialect that has no section of its own.
     dialect: Option<Dialect>,
     bytes: Range<usize>,
     first_line: u32,
+}
+
+/// How a section is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Form {
+    /// Statement by statement.
+    Statements,
+    /// As a backfill, of which it is the one statement.
+    Backfill,
 }
 
 /// The SQL of one direction.
@@ -39,6 +50,8 @@ pub struct Section<'a> {
     pub text: &'a str,
     /// The 1-based line of the file that the text starts at.
     pub first_line: u32,
+    /// How it is run.
+    pub form: Form,
 }
 
 impl SqlFile {
@@ -55,7 +68,30 @@ impl SqlFile {
             .map(|span| Section {
                 text: &self.text[span.bytes.clone()],
                 first_line: span.first_line,
+                form: span.form,
             })
+    }
+
+    /// The backfill that a direction is on a dialect; where an upgrade keeps old values, there is a way back without a section
+    /// of its own.
+    pub fn backfill(&self, direction: Direction, dialect: Dialect) -> Option<Spec> {
+        let of = |direction| {
+            let section = self.section(direction, dialect)?;
+            (section.form == Form::Backfill)
+                .then(|| Spec::declared(section.text, dialect).ok())
+                .flatten()
+        };
+        match direction {
+            Direction::Downgrade if self.section(direction, dialect).is_none() => {
+                of(Direction::Upgrade).filter(|spec| spec.keep == Keep::OldValues)
+            }
+            // What an upgrade keeps is for the way back that is not written.
+            Direction::Downgrade => of(direction).map(|spec| Spec {
+                keep: Keep::Nothing,
+                ..spec
+            }),
+            Direction::Upgrade => of(direction),
+        }
     }
 
     /// What it asks for, where its header says so. It matters where a policy does not let SQL files do as they like.
@@ -101,7 +137,22 @@ impl SqlFile {
             errors.push(SourceError::new(path, Problem::NoUpgrade));
         }
         let name = path.file_stem().unwrap_or_default();
-        let revision = declaration.check(path, name, Kind::Sql, &mut errors);
+        for span in sections.iter().filter(|span| span.form == Form::Backfill) {
+            let dialect = span.dialect.unwrap_or(Dialect::Postgresql);
+            if let Err(unread) = Spec::declared(&text[span.bytes.clone()], dialect) {
+                errors.push(SourceError {
+                    path: path.to_owned(),
+                    line: Some(span.first_line.saturating_add(unread.line)),
+                    problem: Problem::Backfill(unread.message),
+                });
+            }
+        }
+        let mut revision = declaration.check(path, name, Kind::Sql, &mut errors);
+        if let Some(revision) = &mut revision
+            && sections.iter().any(|span| span.form == Form::Backfill)
+        {
+            revision.transactional = Transactional::Batches;
+        }
         errors.sort_by_key(|error| error.line);
         match revision {
             Some(revision) if errors.is_empty() => {
@@ -122,7 +173,12 @@ fn digest(text: &str, sections: &[Span]) -> Digest {
     Digest::of_parts(sections.iter().flat_map(|span| {
         let dialect = span.dialect.map_or("", Dialect::name);
         let text = &text[span.bytes.clone()];
-        [span.direction.name(), dialect, text].map(str::as_bytes)
+        let section = match (span.form, span.direction) {
+            (Form::Statements, direction) => direction.name(),
+            (Form::Backfill, Direction::Upgrade) => BACKFILL,
+            (Form::Backfill, Direction::Downgrade) => "backfill downgrade",
+        };
+        [section, dialect, text].map(str::as_bytes)
     }))
 }
 
@@ -164,6 +220,9 @@ const KEYS: [&str; 8] = [
 /// The key that may be given again and again.
 const CAPABILITIES: &str = "capabilities";
 const DIALECTS: [Dialect; 2] = [Dialect::Postgresql, Dialect::Sqlite];
+/// The section whose statement is run as a backfill.
+const BACKFILL: &str = "backfill";
+const SECTIONS: [&str; 3] = ["upgrade", "downgrade", BACKFILL];
 const DIRECTIONS: [Direction; 2] = [Direction::Upgrade, Direction::Downgrade];
 
 /// Goes through the lines of a file.
@@ -291,26 +350,37 @@ impl<'a> Reader<'a> {
     }
 
     fn open_section(&mut self, directive: &str, line: u32, start: usize) {
-        let (name, dialect) = match directive.split_once(char::is_whitespace) {
-            Some((name, dialect)) => (name, Some(dialect.trim_start())),
-            None => (directive, None),
+        let mut words = directive.split_whitespace();
+        let name = words.next().unwrap_or_default();
+        let named = DIRECTIONS.into_iter().find(|known| known.name() == name);
+        let (direction, form) = match named {
+            Some(direction) => (direction, Form::Statements),
+            None if name == BACKFILL && words.clone().next() == Some("downgrade") => {
+                words.next();
+                (Direction::Downgrade, Form::Backfill)
+            }
+            None if name == BACKFILL => (Direction::Upgrade, Form::Backfill),
+            None => {
+                let problem = Problem::UnknownSection {
+                    section: directive.to_owned(),
+                    suggestion: nearest(name, SECTIONS),
+                };
+                return self.report(line, problem);
+            }
         };
-        let Some(direction) = DIRECTIONS.into_iter().find(|known| known.name() == name) else {
-            let problem = Problem::UnknownSection {
-                section: directive.to_owned(),
-                suggestion: nearest(name, DIRECTIONS.map(Direction::name)),
-            };
-            return self.report(line, problem);
-        };
-        let dialect = match dialect {
-            None => None,
-            Some(given) => match DIALECTS.into_iter().find(|known| known.name() == given) {
-                Some(dialect) => Some(dialect),
-                None => {
-                    let dialect = given.to_owned();
-                    return self.report(line, Problem::UnknownDialect { dialect });
+        let given: Vec<&str> = words.collect();
+        let dialect = match given.as_slice() {
+            [] => None,
+            given => {
+                let given = given.join(" ");
+                match DIALECTS.into_iter().find(|known| known.name() == given) {
+                    Some(dialect) => Some(dialect),
+                    None => {
+                        let dialect = given;
+                        return self.report(line, Problem::UnknownDialect { dialect });
+                    }
                 }
-            },
+            }
         };
         let same = |span: &&Span| span.direction == direction && span.dialect == dialect;
         if let Some(earlier) = self.sections.iter().find(same) {
@@ -322,6 +392,7 @@ impl<'a> Reader<'a> {
         }
         self.sections.push(Span {
             direction,
+            form,
             dialect,
             bytes: start..start,
             first_line: line + 1,

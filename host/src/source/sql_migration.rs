@@ -34,6 +34,7 @@ impl SqlMigration {
     /// Whether the file says how to go in this direction on this dialect.
     pub fn supports(&self, direction: Direction) -> bool {
         self.file.section(direction, self.dialect).is_some()
+            || self.file.backfill(direction, self.dialect).is_some()
     }
 
     /// The statements of a direction, in their order; none where the file has nothing for it.

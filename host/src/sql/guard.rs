@@ -28,11 +28,19 @@ impl Protected {
 
     /// Whether the name, without its schema, is one of them.
     pub fn covers(&self, name: &str) -> bool {
-        name.eq_ignore_ascii_case(&self.version_table)
-            || name
-                .get(..OWN_PREFIX.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(OWN_PREFIX))
+        name.eq_ignore_ascii_case(&self.version_table) || starts_with(name, OWN_PREFIX)
     }
+}
+
+/// How the tables start in which the trigger of a backfill notes what others change.
+pub(crate) const NOTES_PREFIX: &str = "whimbrel_notes_";
+/// How that trigger starts.
+pub(crate) const NOTE_TRIGGER_PREFIX: &str = "whimbrel_note_";
+
+/// Whether a name starts so, however it is written.
+pub(crate) fn starts_with(name: &str, prefix: &str) -> bool {
+    name.get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(prefix))
 }
 
 /// Checks one statement against what `authority` may do.

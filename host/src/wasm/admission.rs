@@ -11,6 +11,9 @@ const PACKAGE: &str = "whimbrel:migrate/";
 const VERSION: &str = "0.1.0";
 const INTERFACES: [&str; 5] = ["bulk", "context", "log", "sql", "types"];
 const EXPORTS: [&str; 2] = ["upgrade", "downgrade"];
+/// What a backfill exports, and all that it may import.
+const ROWS: &str = "whimbrel:migrate/rows@0.1.0";
+const INTERFACES_OF_BACKFILLS: [&str; 3] = ["context", "log", "types"];
 /// The packages of WASI that an interpreter may import; all of them are linked inert.
 const INERT_WASI: [&str; 6] = ["cli", "clocks", "filesystem", "io", "random", "sockets"];
 /// Larger files are not looked at: the largest known guests, interpreters included, are a fifth of it.
@@ -44,6 +47,25 @@ pub struct Interface {
     pub imports: Vec<String>,
     /// What it exports.
     pub exports: Vec<String>,
+}
+
+/// What a component is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum World {
+    /// A migration, which has a database for a call.
+    Migration,
+    /// A backfill, which gets rows and returns others.
+    Backfill,
+}
+
+impl Interface {
+    /// What it is, by what it exports.
+    pub fn world(&self) -> World {
+        match self.exports.iter().any(|name| name == ROWS) {
+            true => World::Backfill,
+            false => World::Migration,
+        }
+    }
 }
 
 /// Reads the names at the border of a component without compiling it.
@@ -116,8 +138,20 @@ pub fn admit(interface: &Interface, wasi: Wasi) -> Result<(), MigrationError> {
         .iter()
         .filter_map(|import| refusal(import, wasi))
         .collect();
+    let world = interface.world();
+    for import in &interface.imports {
+        let (name, _) = import.split_once('@').unwrap_or((import, ""));
+        let own = name.strip_prefix(PACKAGE);
+        if world == World::Backfill
+            && own.is_some_and(|own| !INTERFACES_OF_BACKFILLS.contains(&own))
+        {
+            reasons.push(format!(
+                "it imports `{import}`; a backfill gets rows, and no database"
+            ));
+        }
+    }
     for export in EXPORTS {
-        if !interface.exports.iter().any(|name| name == export) {
+        if world == World::Migration && !interface.exports.iter().any(|name| name == export) {
             reasons.push(format!(
                 "it does not export `{export}`, which the world `whimbrel:migrate/migration` asks for"
             ));

@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::admission::{Wasi, refuse};
+use super::backfill_bindings::BackfillPre;
 use super::bindings::MigrationPre;
 use super::guest::Guest;
 use super::runtime::{Runtime, Sandbox};
@@ -22,6 +23,14 @@ use crate::revision::{Direction, RevisionId};
 /// What reads a component's bytes, when the cache does not have its compiled code.
 pub type ReadComponent = Arc<dyn Fn() -> std::io::Result<Arc<[u8]>> + Send + Sync>;
 
+/// A component that is ready to run, by what it exports.
+pub(super) enum Linked {
+    /// The world `migration`.
+    Migration(MigrationPre<Guest>),
+    /// The world `backfill`.
+    Backfill(BackfillPre<Guest>),
+}
+
 /// A migration whose code is a component.
 pub struct ComponentMigration {
     runtime: Runtime,
@@ -30,7 +39,7 @@ pub struct ComponentMigration {
     wasi: Wasi,
     limits: Limits,
     journal: Option<Journal>,
-    linked: OnceLock<MigrationPre<Guest>>,
+    linked: OnceLock<Linked>,
     /// Held while it is loaded, so that two threads do not both do it.
     loading: Mutex<()>,
 }
@@ -110,7 +119,7 @@ impl ComponentMigration {
         Ok(())
     }
 
-    fn linked(&self, sandbox: &Sandbox) -> Result<&MigrationPre<Guest>, MigrationError> {
+    fn linked(&self, sandbox: &Sandbox) -> Result<&Linked, MigrationError> {
         let _turn = match self.linked.get() {
             Some(linked) => return Ok(linked),
             None => self.loading.lock().unwrap_or_else(PoisonError::into_inner),
@@ -133,16 +142,28 @@ impl ComponentMigration {
         self.linked.get().ok_or_else(missing)
     }
 
+    /// What it runs in, and itself as it is run there.
+    pub(super) fn ready(&self) -> Result<(&Sandbox, &Linked), MigrationError> {
+        let sandbox = self.runtime.sandbox()?;
+        Ok((sandbox, self.linked(sandbox)?))
+    }
+
+    /// What it may use.
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// What it gets of WASI.
+    pub(super) fn wasi(&self) -> Wasi {
+        self.wasi
+    }
+
     async fn call(
         &self,
         call: &Call,
         session: Box<dyn Session>,
     ) -> (Box<dyn Session>, Result<Work, MigrationError>) {
-        let ready = self
-            .runtime
-            .sandbox()
-            .and_then(|sandbox| Ok((sandbox, self.linked(sandbox)?)));
-        let (sandbox, linked) = match ready {
+        let (sandbox, linked) = match self.ready().and_then(only_migration) {
             Ok(ready) => ready,
             Err(error) => return (session, Err(error)),
         };
@@ -230,8 +251,7 @@ impl ComponentMigration {
             // Nobody stops it this time.
             limits.fuel = limits.fuel.min(ending.fuel.saturating_add(1));
         }
-        let sandbox = self.runtime.sandbox()?;
-        let linked = self.linked(sandbox)?;
+        let (sandbox, linked) = self.ready().and_then(only_migration)?;
         let replay = Replay::new(recorded.clone());
         let session = Box::new(replay.clone());
         let (_, _, worked, fuel) = self
@@ -239,6 +259,18 @@ impl ComponentMigration {
             .await;
         let is_same_component = told.component == self.digest.to_string();
         Ok(replay.conclude(Ending::new(fuel, &worked), is_same_component))
+    }
+}
+
+fn only_migration<'a>(
+    (sandbox, linked): (&'a Sandbox, &'a Linked),
+) -> Result<(&'a Sandbox, &'a MigrationPre<Guest>), MigrationError> {
+    match linked {
+        Linked::Migration(linked) => Ok((sandbox, linked)),
+        Linked::Backfill(_) => Err(refuse(
+            "it is a backfill, and cannot be run as a migration: its manifest says `transaction = \"batches\"`"
+                .to_owned(),
+        )),
     }
 }
 

@@ -3,7 +3,7 @@
 mod batch;
 mod sent;
 
-pub(super) use batch::batch;
+pub(super) use batch::{batch, given};
 pub(super) use sent::sent_batch;
 
 use super::bindings::whimbrel::migrate::{context, log, types};

@@ -9,10 +9,11 @@ use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, Linker};
 use wasmtime::{Config, Engine};
 
-use super::admission::{self, Interface, Wasi, refuse};
+use super::admission::{self, Interface, Wasi, World, refuse};
+use super::backfill_bindings::BackfillPre;
 use super::bindings::{Migration, MigrationPre};
 use super::cache::Cache;
-use super::component::ComponentMigration;
+use super::component::{ComponentMigration, Linked};
 use super::guest::Guest;
 use super::wasi;
 use crate::digest::Digest;
@@ -155,12 +156,9 @@ impl Sandbox {
     }
 
     /// Admits a compiled component and links it.
-    pub(super) fn link(
-        &self,
-        component: &Component,
-        wasi: Wasi,
-    ) -> Result<MigrationPre<Guest>, MigrationError> {
-        admission::admit(&self.interface(component), wasi)?;
+    pub(super) fn link(&self, component: &Component, wasi: Wasi) -> Result<Linked, MigrationError> {
+        let interface = self.interface(component);
+        admission::admit(&interface, wasi)?;
         let linked = match wasi {
             Wasi::Refused => self.bare.instantiate_pre(component),
             Wasi::Inert => self
@@ -172,7 +170,12 @@ impl Sandbox {
                 "its imports or exports have other types than this version of Whimbrel: {error:#}"
             ))
         };
-        MigrationPre::new(linked.map_err(unfit)?).map_err(unfit)
+        let linked = linked.map_err(unfit)?;
+        match interface.world() {
+            World::Migration => MigrationPre::new(linked).map(Linked::Migration),
+            World::Backfill => BackfillPre::new(linked).map(Linked::Backfill),
+        }
+        .map_err(unfit)
     }
 
     fn interface(&self, component: &Component) -> Interface {

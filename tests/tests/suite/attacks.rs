@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use whimbrel::backfill::Backfill;
 use whimbrel::capability::{Grant, Layer, Layers};
 use whimbrel::driver::{Authority, Driver, DriverError, ResultLimit, Session, Value};
 use whimbrel::migration::{
@@ -187,6 +188,14 @@ impl Library for Attacks {
 
     fn load(&self, _: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError> {
         Ok(Arc::clone(&self.attacker) as _)
+    }
+
+    fn backfill(
+        &self,
+        _revision: &RevisionId,
+        _direction: Direction,
+    ) -> Result<Option<Arc<dyn Backfill>>, MigrationError> {
+        Ok(None)
     }
 }
 

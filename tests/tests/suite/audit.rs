@@ -1,60 +1,20 @@
 //! The look at what a transaction has touched, with the other layers off: each attack commits nothing and is named, and what
 //! is granted passes.
 
-use std::sync::Arc;
-
 use whimbrel::capability::{Capabilities, Grant, Layer, Layers, Limits};
-use whimbrel::engine::Engine;
-use whimbrel::migration::{
-    Description, Fingerprint, Library, Migration, MigrationError, PrepareError,
-};
-use whimbrel::revision::{Direction, RevisionId};
+use whimbrel::engine::{Cause, Engine, RunFailure};
+use whimbrel::revision::{Direction, TransactionMode};
 use whimbrel_tests::{Database, on_every_postgres};
 
-use crate::staging::{Folder, engine, ledger, up, versions};
-
-/// A library whose migrations are granted this.
-struct Narrowed {
-    library: Arc<dyn Library>,
-    grant: Arc<Grant>,
-}
-
-impl Library for Narrowed {
-    fn supports(&self, revision: &RevisionId, direction: Direction) -> bool {
-        self.library.supports(revision, direction)
-    }
-    fn content_digest(&self, revision: &RevisionId) -> Result<String, MigrationError> {
-        self.library.content_digest(revision)
-    }
-    fn fingerprint(&self, revision: &RevisionId) -> Result<Fingerprint, MigrationError> {
-        self.library.fingerprint(revision)
-    }
-    fn parameters(
-        &self,
-        revision: &RevisionId,
-    ) -> Result<Arc<serde_json::Map<String, serde_json::Value>>, MigrationError> {
-        self.library.parameters(revision)
-    }
-    fn grant(&self, _revision: &RevisionId) -> Result<Arc<Grant>, MigrationError> {
-        Ok(Arc::clone(&self.grant))
-    }
-    fn describe(
-        &self,
-        revision: &RevisionId,
-        direction: Direction,
-    ) -> Result<Description, MigrationError> {
-        self.library.describe(revision, direction)
-    }
-    fn prepare(&self, revisions: &[&RevisionId], direction: Direction) -> Result<(), PrepareError> {
-        self.library.prepare(revisions, direction)
-    }
-    fn load(&self, revision: &RevisionId) -> Result<Arc<dyn Migration>, MigrationError> {
-        self.library.load(revision)
-    }
-}
+use crate::staging::{Folder, engine, granting, ledger, up, versions};
 
 fn narrowed(db: &Database, granted: &str, rows_written: u64, sql: &str) -> Engine {
-    let mut engine = engine(db, Folder::default().with("a", "", sql, None));
+    let folder = Folder::default().with("a", "", sql, None);
+    narrowed_over(db, granted, rows_written, folder)
+}
+
+fn narrowed_over(db: &Database, granted: &str, rows_written: u64, folder: Folder) -> Engine {
+    let engine = engine(db, folder);
     let capabilities: Capabilities = granted.parse().unwrap();
     let grant = Grant {
         limits: Limits {
@@ -67,11 +27,7 @@ fn narrowed(db: &Database, granted: &str, rows_written: u64, sql: &str) -> Engin
         },
         ..Grant::only(capabilities)
     };
-    engine.library = Arc::new(Narrowed {
-        library: engine.library,
-        grant: Arc::new(grant),
-    });
-    engine
+    granting(engine, grant)
 }
 
 const SCHEMA: &str = "
@@ -529,6 +485,19 @@ const HONEST: &[(&str, &str)] = &[
     ("DROP COLLATION plain", "drop collation plain"),
 ];
 
+/// Demands that a step failed for what it did to the table `secrets`.
+fn names_secrets(failure: &RunFailure, guilty: &str) {
+    let Cause::Migration { step, source, .. } = &*failure.cause else {
+        panic!("{failure:?}");
+    };
+    assert_eq!(step.revision.as_str(), guilty);
+    let told = source.to_string();
+    assert!(
+        told.contains("secrets") && told.contains("is not granted"),
+        "{told}"
+    );
+}
+
 on_every_postgres! {
     async fn an_attack_commits_nothing_and_is_named(db: Database) {
         db.execute(SCHEMA).await;
@@ -575,5 +544,43 @@ on_every_postgres! {
             assert_eq!(ledger(&db).await.pop().unwrap(), "a upgrade failed");
         }
         up(&narrowed(&db, granted, 2, "DELETE FROM users WHERE id = 1;"), "head").await.unwrap();
+    }
+
+    async fn each_step_of_a_shared_transaction_is_looked_at(db: Database) {
+        db.execute(SCHEMA).await;
+        let honest = "INSERT INTO users VALUES (100, 'x');";
+        let attack = "DELETE FROM secrets;";
+        for (first, second, guilty) in [(honest, attack, "b"), (attack, honest, "a")] {
+            let folder = Folder::default()
+                .with("a", "", first, None)
+                .with("b", "-- revises: a\n", second, None);
+            let mut engine = narrowed_over(&db, "insert users", u64::MAX, folder);
+            engine.transaction = TransactionMode::Run;
+            let failure = up(&engine, "head").await.unwrap_err();
+            names_secrets(&failure, guilty);
+            assert!(versions(&db).await.is_empty());
+            assert_eq!(db.value("SELECT count(*) FROM secrets").await, "1");
+            assert_eq!(db.value("SELECT count(*) FROM users WHERE id = 100").await, "0");
+        }
+    }
+
+    async fn what_is_only_tried_is_looked_at(db: Database) {
+        db.execute(SCHEMA).await;
+        let engine = narrowed(&db, "insert users", u64::MAX, "DELETE FROM secrets;");
+        let head = "head".parse().unwrap();
+        let failure = engine.dry_run(&head, Direction::Upgrade, None).await.unwrap_err();
+        names_secrets(&failure, "a");
+        assert_eq!(db.value("SELECT count(*) FROM secrets").await, "1");
+    }
+
+    async fn what_a_component_has_rolled_back_itself_was_done(db: Database) {
+        db.execute(SCHEMA).await;
+        let params = "[params]\nbehaviour = \"savepoint-saves\"\n\
+            sql = \"WITH gone AS (DELETE FROM secrets RETURNING id) SELECT 1 / (id - 1) FROM gone\"\n";
+        let folder = Folder::default().component("a", "", "adversary", params);
+        let engine = narrowed_over(&db, "insert users", u64::MAX, folder);
+        let failure = up(&engine, "head").await.unwrap_err();
+        names_secrets(&failure, "a");
+        assert!(versions(&db).await.is_empty());
     }
 }

@@ -21,6 +21,7 @@ macro_rules! transcripts {
 }
 
 transcripts! {
+    backfill
     backup
     bad_sql
     changed

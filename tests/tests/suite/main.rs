@@ -10,6 +10,7 @@ mod attacks;
 mod attacks_components;
 mod attacks_sqlite;
 mod audit;
+mod backfill;
 mod backups;
 mod build_rust;
 mod bulk;

@@ -1,11 +1,14 @@
 //! Engines over migrations that exist in memory alone, and what they leave in a database.
 
+mod granting;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
 use camino::{Utf8Path, Utf8PathBuf};
+pub(crate) use granting::granting;
 use whimbrel::config::VersionTable;
 use whimbrel::driver::{Driver, Isolation, RunLockKind, Settings};
 use whimbrel::engine::{Engine, Patience, RunFailure};

@@ -81,6 +81,7 @@ impl Engine {
             request: told.standing.request,
             obstacles: told.standing.obstacles,
             transactional,
+            backfill: told.backfill,
             view: told.view,
             statements: read.len(),
             locks: Vec::new(),

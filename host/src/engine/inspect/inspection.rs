@@ -4,6 +4,7 @@ use camino::Utf8PathBuf;
 use serde::Serialize;
 
 use super::checklist::Check;
+use crate::backfill::Spec;
 use crate::driver::Dialect;
 use crate::plan::Step;
 use crate::revision::{Direction, Kind, RevisionId, TransactionMode};
@@ -57,6 +58,9 @@ pub struct StepInspection {
     pub obstacles: Vec<String>,
     /// Whether it runs in a transaction.
     pub transactional: bool,
+    /// What a backfill says of itself. Its locks are those of one batch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backfill: Option<Spec>,
     /// How much of what it does can be told.
     pub view: View,
     /// How many statements are known.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{Note, Told, View};
+use crate::backfill::Spec;
 use crate::driver::recording::{Recording, Script};
 use crate::driver::{Authority, DriverError};
 use crate::engine::call::seed;
@@ -25,12 +26,13 @@ impl Engine {
         let script = Script::default();
         if let Err(error) = self.call_offline(step, script.clone()).await {
             told.view = View::Partial;
-            told.notes.push(match reads(&error) {
-                true => {
-                    Note::new("reads the database: `whimbrel upgrade --dry-run` tells what it does")
-                }
-                false => Note::new(format!("without a database, it fails: {error}")),
-            });
+            if reads(&error) {
+                let note = "reads the database: `whimbrel upgrade --dry-run` tells what it does";
+                told.notes.push(Note::new(note));
+            } else if told.standing.obstacles.is_empty() {
+                let note = format!("without a database, it fails: {error}");
+                told.notes.push(Note::new(note));
+            }
         }
         let text = script.text();
         match split(&text, self.driver.dialect()) {
@@ -52,9 +54,30 @@ impl Engine {
 
     async fn call_offline(&self, step: &Step, script: Script) -> Result<(), MigrationError> {
         let dialect = self.driver.dialect();
-        let run = Run::new(dialect);
         let migration = self.library.load(&step.revision)?;
-        let call = Call {
+        let call = self.offline_call(step)?;
+        let session = Recording::new(dialect, &self.version_table, script, None);
+        let (mut session, result) = migration.run(&call, Box::new(session)).await;
+        // A recording obeys whoever asks, and goes away here.
+        session.assume(Authority::Host).await.ok();
+        result.map(drop)
+    }
+
+    /// What a backfill says of itself, which it says without a database.
+    pub(in crate::engine) async fn backfill_offline(
+        &self,
+        step: &Step,
+    ) -> Result<Spec, MigrationError> {
+        let code = self.library.backfill(&step.revision, step.direction)?;
+        let code =
+            code.ok_or_else(|| MigrationError::Unfinished("it is no backfill".to_owned()))?;
+        code.describe(&self.offline_call(step)?).await
+    }
+
+    fn offline_call(&self, step: &Step) -> Result<Call, MigrationError> {
+        let dialect = self.driver.dialect();
+        let run = Run::new(dialect);
+        Ok(Call {
             revision: step.revision.clone(),
             direction: step.direction,
             run: run.id,
@@ -66,12 +89,7 @@ impl Engine {
             grant: self.grant(&step.revision)?,
             cancel: self.cancel.clone(),
             listener: Arc::new(Silence),
-        };
-        let session = Recording::new(dialect, &self.version_table, script, None);
-        let (mut session, result) = migration.run(&call, Box::new(session)).await;
-        // A recording obeys whoever asks, and goes away here.
-        session.assume(Authority::Host).await.ok();
-        result.map(drop)
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The columns of a result in the form that guests take them in.
 
-use crate::driver::{Cells as DriverCells, Column, DriverError, Rows, Run, Value, span};
+use crate::driver::{
+    Batch as DriverBatch, Cells as DriverCells, Column, DriverError, Rows, Run, Value, span,
+};
 use crate::wasm::bindings::whimbrel::migrate::types::{
     Batch, Cells, ColumnData, TextForm, Value as WitValue,
 };
@@ -26,9 +28,32 @@ pub(crate) fn batch(rows: Rows, text: TextForm) -> Result<Batch, DriverError> {
     let count = u32::try_from(rows.len())
         .map_err(|_| DriverError::Conversion("a batch has at most 4294967295 rows".to_owned()))?;
     let (columns, cells) = rows.into_cells();
-    let mut data = Vec::with_capacity(columns.len());
-    let mut nulls = Vec::with_capacity(columns.len());
-    for (column, cells) in columns.iter().zip(cells) {
+    assembled(count, columns.iter().zip(cells), text)
+}
+
+/// The same of rows whose columns have no names.
+///
+/// # Errors
+/// As [`batch`].
+pub(crate) fn given(rows: DriverBatch, text: TextForm) -> Result<Batch, DriverError> {
+    let count = u32::try_from(rows.len())
+        .map_err(|_| DriverError::Conversion("a batch has at most 4294967295 rows".to_owned()))?;
+    let nameless = Column {
+        name: String::new(),
+        type_name: String::new(),
+    };
+    let columns = rows.into_columns().into_iter();
+    assembled(count, columns.map(|cells| (&nameless, cells)), text)
+}
+
+fn assembled<'a>(
+    count: u32,
+    columns: impl Iterator<Item = (&'a Column, DriverCells)>,
+    text: TextForm,
+) -> Result<Batch, DriverError> {
+    let mut data = Vec::new();
+    let mut nulls = Vec::new();
+    for (column, cells) in columns {
         let (column_data, bitmap) = column_data(cells, column, text)?;
         data.push(column_data);
         nulls.push(bitmap);

@@ -4,10 +4,10 @@ use whimbrel::driver::Durability;
 use whimbrel::engine::Engine;
 use whimbrel::event::RunReport;
 use whimbrel::revision::{Direction, TransactionMode};
-use whimbrel_tests::{on_every_postgres, root};
+use whimbrel_tests::{guest, on_every_postgres, root};
 
 use super::*;
-use crate::staging::{Folder, down, engine_over, up, versions};
+use crate::staging::{Folder, down, engine_over, granting, up, versions};
 
 /// The reference project.
 fn reference() -> Folder {
@@ -147,6 +147,45 @@ on_every_postgres! {
         assert_eq!(leftovers(&db).await, "nothing");
         let others = format!("SELECT count(*) FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relowner <> '\"{host}\"'::regrole");
         assert_eq!(db.value(&others).await, "0");
+    }
+
+    async fn a_backfill_is_judged_as_its_author_and_written_by_the_host(db: Database) {
+        let driver = prepare(&db).await;
+        db.execute("DROP TABLE whimbrel_ledger; CREATE TABLE items (id bigint PRIMARY KEY, amount integer NOT NULL, \
+            doubled integer, runs integer NOT NULL DEFAULT 0, remark text); \
+            INSERT INTO items (id, amount) SELECT i, i FROM generate_series(1, 3000) i").await;
+        let manifest = |select: &str| format!("transaction = \"batches\"\n[params]\nmode = \"right\"\n\
+            [capabilities]\nselect = [\"items({select})\"]\nupdate = [\"items(doubled, runs, remark)\"]");
+        let folder = |select| Folder::default().component_from("a", "", &guest("filler"), &manifest(select));
+        let whole = engine_over(Arc::clone(&driver), folder("id, amount, runs, remark"));
+        let head = "head".parse().unwrap();
+        let tried = whole.dry_run(&head, Direction::Upgrade, None).await.unwrap();
+        assert_eq!(tried.steps[0].work.rows, 3_000);
+        assert_eq!(db.value("SELECT count(*) FROM items WHERE runs <> 0").await, "0");
+
+        // The rights of the role are what refuses this, even where nobody reads the statements.
+        let narrow = engine_over(Arc::clone(&driver), folder("id, amount, remark"));
+        let mut capabilities: Grant = (*grant("select items(id, amount, remark); update items(doubled, runs, remark)")).clone();
+        capabilities.layers = Layers { database: Layer::On, ..Layers::NONE };
+        let failure = up(&granting(narrow, capabilities), "a").await.unwrap_err();
+        assert!(format!("{:?}", failure.cause).contains("42501"), "{failure:?}");
+
+        up(&whole, "a").await.unwrap();
+        assert_eq!(db.value("SELECT count(*) FROM items WHERE runs = 1 AND doubled = amount * 2").await, "3000");
+        assert_eq!(leftovers(&db).await, "nothing");
+
+        // An expression would run as the host, batch by batch.
+        let text = "-- whimbrel:migration\n-- id: b\n-- revises: a\n-- message: b\n\n-- whimbrel:backfill\nUPDATE items SET doubled = 1;";
+        let declared = folder("id, amount, runs, remark").file("migrations/b_b.sql", text.into());
+        let declared = engine_over(driver, declared);
+        let library = Arc::clone(&declared.library);
+        let mut declared = granting(declared, (*grant("select items; update items")).clone());
+        let failure = up(&declared, "b").await.unwrap_err();
+        assert!(format!("{:?}", failure.cause).contains("neither an expression nor a condition"), "{failure:?}");
+        // One that nothing narrows runs as the host, as ever.
+        declared.library = library;
+        up(&declared, "b").await.unwrap();
+        assert_eq!(db.value("SELECT count(*) FROM items WHERE doubled = 1").await, "3000");
     }
 
     async fn what_has_no_transaction_is_not_isolated(db: Database) {

@@ -285,6 +285,10 @@ impl Session for IsolatedSession {
         self.host.dialect()
     }
 
+    fn enforces(&self, authority: &Authority) -> bool {
+        enforced(authority).is_some()
+    }
+
     async fn assume(&mut self, authority: Authority) -> Result<(), DriverError> {
         if let Some(grant) = enforced(&authority) {
             return self.let_in(authority, &grant).await;

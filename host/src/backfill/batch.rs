@@ -1,0 +1,437 @@
+//! One batch: its rows, its notes, and the place that its range has come to, in one transaction.
+
+use std::time::Instant;
+
+use super::error::BackfillError;
+use super::job::Job;
+use super::keys::{Key, Span};
+use super::record::{BadRow, Counts, Range};
+use super::rows::{Done, Judged, Transformer, reason};
+use super::settings::{BadRows, Settings};
+use super::spec::{Change, Keep};
+use super::statements::Reading;
+use super::store::Advance;
+use crate::driver::{
+    Batch, CommitError, Dialect, DriverError, Durability, ResultLimit, Session, Statement, Value,
+};
+
+/// How much of a batch the host holds, in bytes; a larger one is read with fewer rows.
+const LARGEST: u64 = 32 << 20;
+
+/// How long the server waits for the next statement of a batch, in milliseconds. A worker that is cut off from it must not keep
+/// its rows locked until TCP gives up, which takes hours.
+const LONGEST_SILENCE: u32 = 60_000;
+
+/// Rows that were read and judged before they are locked.
+pub(super) struct Prepared {
+    judged: Judged,
+    pub(super) span: Span,
+    /// Where the range is when they are written.
+    pub(super) cursor: Option<Key>,
+    pub(super) is_last: bool,
+}
+
+impl Prepared {
+    /// How many rows there are.
+    pub(super) fn len(&self) -> usize {
+        self.judged.rows.len()
+    }
+}
+
+/// A worker's place in a range.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) range: &'a Range,
+    pub(super) owner: &'a str,
+    pub(super) settings: &'a Settings,
+}
+
+/// A batch that is in effect.
+#[derive(Debug)]
+pub(super) struct Written {
+    pub(super) counts: Counts,
+    pub(super) cursor: Option<Key>,
+    pub(super) is_last: bool,
+}
+
+/// Runs a statement of the host's and reads its rows.
+pub(super) async fn read(
+    session: &mut dyn Session,
+    statement: &Statement,
+) -> Result<Vec<Vec<Value>>, DriverError> {
+    let found = session
+        .query(&statement.sql, &statement.params, ResultLimit::NONE)
+        .await?;
+    Ok(found.into_rows())
+}
+
+impl Job {
+    /// Reads the next rows of a span and has their new values made. Nothing is locked.
+    pub(super) async fn prepare(
+        &self,
+        reader: &mut dyn Session,
+        transformer: &mut dyn Transformer,
+        rest: &Span,
+        most: usize,
+    ) -> Result<Prepared, BackfillError> {
+        let (rows, is_last) = self.fetch(reader, rest, most, Reading::Ahead).await?;
+        let (span, cursor) = self.reach(&rows, rest, is_last)?;
+        let judged = self.judge(rows, transformer).await?;
+        Ok(Prepared {
+            judged,
+            span,
+            cursor,
+            is_last,
+        })
+    }
+
+    /// Reads rows; fewer where so many are too large.
+    pub(super) async fn fetch(
+        &self,
+        session: &mut dyn Session,
+        rest: &Span,
+        most: usize,
+        reading: Reading,
+    ) -> Result<(Batch, bool), BackfillError> {
+        let mut most = most.max(1);
+        loop {
+            let Statement { sql, params } = self.read(rest, most, reading);
+            let limit = ResultLimit {
+                rows: u64::MAX,
+                bytes: LARGEST,
+            };
+            match session.query(&sql, &params, limit).await {
+                Ok(rows) => {
+                    let rows = Batch::from(rows);
+                    let is_last = rows.len() < most;
+                    return Ok((rows, is_last));
+                }
+                Err(DriverError::Limit { .. }) if most > 1 => most /= 2,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+
+    /// The span that rows are all of, and how far the range is done with them.
+    fn reach(
+        &self,
+        rows: &Batch,
+        rest: &Span,
+        is_last: bool,
+    ) -> Result<(Span, Option<Key>), BackfillError> {
+        let last = rows.len().checked_sub(1).map(|at| self.key_of(rows, at));
+        self.is_whole(last.as_ref())?;
+        let upto = match is_last {
+            true => rest.upto.clone(),
+            false => last.clone(),
+        };
+        let span = Span {
+            after: rest.after.clone(),
+            upto: upto.clone(),
+        };
+        Ok((span, upto.or(last).or_else(|| rest.after.clone())))
+    }
+
+    /// Nothing comes after a key that is null, and so all would seem to be done.
+    fn is_whole(&self, key: Option<&Key>) -> Result<(), BackfillError> {
+        match key {
+            Some(key) if key.0.contains(&Value::Null) => Err(BackfillError::Unfit(format!(
+                "a row of {} has no key",
+                self.table.shown()
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    pub(super) async fn open(&self, session: &mut dyn Session) -> Result<(), DriverError> {
+        session.begin().await?;
+        if self.dialect == Dialect::Postgresql {
+            session
+                .run(&format!(
+                    "SET LOCAL idle_in_transaction_session_timeout = {LONGEST_SILENCE}"
+                ))
+                .await?;
+        }
+        if let Some(sign) = self.sign() {
+            session.run(&sign).await?;
+        }
+        Ok(())
+    }
+
+    /// Writes rows that were prepared. Those that have changed since are read again, now with their locks.
+    pub(super) async fn write_prepared(
+        &self,
+        session: &mut dyn Session,
+        prepared: &Prepared,
+        transformer: &mut dyn Transformer,
+        place: Place<'_>,
+    ) -> Result<Written, BackfillError> {
+        let started = Instant::now();
+        self.open(session).await?;
+        let judged = &prepared.judged;
+        let mut done = self.write_judged(session, judged, Reading::Ahead).await?;
+        let mut known = judged.changed_rows();
+        if done.counts.written + done.counts.dropped != judged.changes() {
+            let again = self.read_unwritten(&prepared.span);
+            let rows = session
+                .query(&again.sql, &again.params, ResultLimit::NONE)
+                .await?;
+            let again = self.judge(Batch::from(rows), transformer).await?;
+            let first = done.counts;
+            done = self.write_judged(session, &again, Reading::Locked).await?;
+            done.counts.read += first.written + first.dropped;
+            done.counts.written += first.written;
+            done.counts.dropped += first.dropped;
+            self.forget_notes(session, &prepared.span, &again.rows)
+                .await?;
+            known = judged.rows.clone();
+        }
+        self.forget_notes(session, &prepared.span, &known).await?;
+        let advance = Advance {
+            range: place.range,
+            owner: place.owner,
+            cursor: prepared.cursor.as_ref(),
+            is_done: prepared.is_last,
+            counts: done.counts,
+            busy_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
+        };
+        self.close(session, done, advance, place.settings).await
+    }
+
+    /// The next rows of a range, read with their locks and written as well as they can be.
+    pub(super) async fn write_locked(
+        &self,
+        session: &mut dyn Session,
+        transformer: &mut dyn Transformer,
+        rest: &Span,
+        most: usize,
+        place: Place<'_>,
+    ) -> Result<Written, BackfillError> {
+        let started = Instant::now();
+        self.open(session).await?;
+        let note = self.note_before(session).await?;
+        let (rows, is_last) = self.fetch(session, rest, most, Reading::Locked).await?;
+        let (span, cursor) = self.reach(&rows, rest, is_last)?;
+        let judged = self.judge(rows, transformer).await?;
+        let done = self.write_carefully(session, &judged).await?;
+        match note {
+            None => self.forget_notes(session, &span, &judged.rows).await?,
+            Some(note) => self.forget_all_notes(session, &span, note).await?,
+        }
+        let advance = Advance {
+            range: place.range,
+            owner: place.owner,
+            cursor: cursor.as_ref(),
+            is_done: is_last,
+            counts: done.counts,
+            busy_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
+        };
+        self.close(session, done, advance, place.settings).await
+    }
+
+    /// Has the database work on the next rows of a range. With only one row, a value that it refuses is that row's fault.
+    pub(super) async fn express_next(
+        &self,
+        session: &mut dyn Session,
+        rest: &Span,
+        most: usize,
+        place: Place<'_>,
+    ) -> Result<Written, BackfillError> {
+        let started = Instant::now();
+        let Change::Expression(set) = &self.change else {
+            return Err(BackfillError::Unfit("it has no expression".to_owned()));
+        };
+        self.open(session).await?;
+        let note = self.note_before(session).await?;
+        let found = read(session, &self.boundary(rest, most)).await?;
+        let (last, count) = match found.into_iter().next() {
+            Some(mut row) => {
+                let count = match row.pop() {
+                    Some(Value::Int64(count)) => u64::try_from(count).unwrap_or_default(),
+                    _ => 0,
+                };
+                (Some(Key(row)), count)
+            }
+            None => (None, 0),
+        };
+        self.is_whole(last.as_ref())?;
+        let is_last = count < most as u64;
+        let upto = match is_last {
+            true => rest.upto.clone(),
+            false => last.clone(),
+        };
+        let cursor = upto
+            .clone()
+            .or_else(|| last.clone())
+            .or_else(|| rest.after.clone());
+        let span = Span {
+            after: rest.after.clone(),
+            upto,
+        };
+        let mut done = Done::default();
+        done.counts.read = count;
+        let outcome = self.express_span(session, set, &span).await;
+        match (outcome, last) {
+            (Ok(written), _) => {
+                done.counts.written = written;
+                done.counts.kept = count.saturating_sub(written);
+            }
+            (Err(error), Some(key)) if most == 1 && error.is_about_data() => {
+                // The transaction has failed; what is set aside goes into one of its own.
+                session.rollback().await?;
+                self.open(session).await?;
+                done.counts.bad = 1;
+                done.bad.push(BadRow {
+                    key,
+                    error: reason(&error),
+                    input: None,
+                });
+            }
+            (Err(error), _) => return Err(error),
+        }
+        match note {
+            None => self.forget_written_notes(session, &span).await?,
+            Some(note) => self.forget_all_notes(session, &span, note).await?,
+        }
+        let advance = Advance {
+            range: place.range,
+            owner: place.owner,
+            cursor: cursor.as_ref(),
+            is_done: is_last,
+            counts: done.counts,
+            busy_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
+        };
+        self.close(session, done, advance, place.settings).await
+    }
+
+    pub(super) async fn express_span(
+        &self,
+        session: &mut dyn Session,
+        set: &str,
+        span: &Span,
+    ) -> Result<u64, BackfillError> {
+        if self.keep == Keep::OldValues {
+            let keep = self.keep_span(span);
+            session.execute(&keep.sql, &keep.params).await?;
+        }
+        let Statement { sql, params } = self.express(set, span);
+        Ok(session.execute(&sql, &params).await?)
+    }
+
+    /// The number of the last note, where all that follow are this transaction's own.
+    pub(super) async fn note_before(
+        &self,
+        session: &mut dyn Session,
+    ) -> Result<Option<i64>, DriverError> {
+        if self.dialect != Dialect::Sqlite {
+            return Ok(None);
+        }
+        let found = read(session, &Statement::new(self.last_note(), [])).await?;
+        Ok(match found.first().and_then(|row| row.first()) {
+            Some(Value::Int64(note)) => Some(*note),
+            _ => Some(0),
+        })
+    }
+
+    /// Forgets what was noted about rows of a span that this transaction has locked.
+    async fn forget_notes(
+        &self,
+        session: &mut dyn Session,
+        span: &Span,
+        rows: &Batch,
+    ) -> Result<(), DriverError> {
+        if rows.is_empty() || read(session, &self.find_notes(span)).await?.is_empty() {
+            return Ok(());
+        }
+        let keys = std::sync::Arc::new(self.keys_of(rows));
+        session.execute_many(&self.forget_key(), &keys).await?;
+        Ok(())
+    }
+
+    /// The same, where the database knows which rows they are.
+    async fn forget_written_notes(
+        &self,
+        session: &mut dyn Session,
+        span: &Span,
+    ) -> Result<(), DriverError> {
+        if read(session, &self.find_notes(span)).await?.is_empty() {
+            return Ok(());
+        }
+        let written = read(session, &self.written(span)).await?;
+        let keys = std::sync::Arc::new(Batch::from_rows(self.key_width(), written));
+        session.execute_many(&self.forget_key(), &keys).await?;
+        Ok(())
+    }
+
+    /// Forgets all that was noted about a span, and what this transaction's own changes have noted.
+    async fn forget_all_notes(
+        &self,
+        session: &mut dyn Session,
+        span: &Span,
+        note: i64,
+    ) -> Result<(), DriverError> {
+        for Statement { sql, params } in [self.forget_span(span), self.forget_after(note)] {
+            session.execute(&sql, &params).await?;
+        }
+        Ok(())
+    }
+
+    /// Sets rows aside, as far as that is allowed.
+    pub(super) async fn set_rows_aside(
+        &self,
+        session: &mut dyn Session,
+        bad: &[BadRow],
+        settings: &Settings,
+    ) -> Result<(), BackfillError> {
+        let Some(last) = bad.last() else {
+            return Ok(());
+        };
+        if settings.bad_rows == BadRows::Fail {
+            return Err(BackfillError::BadRow {
+                table: self.table.shown(),
+                key: bad[0].key.to_string(),
+                reason: bad[0].error.clone(),
+            });
+        }
+        for row in bad {
+            let Statement { sql, params } = self.store.set_aside(&self.revision, row);
+            session.execute(&sql, &params).await?;
+        }
+        let count = self
+            .store
+            .count_bad_rows(session, self.revision.as_str())
+            .await?;
+        match count <= settings.max_bad_rows {
+            true => Ok(()),
+            false => Err(BackfillError::TooManyBadRows {
+                table: self.table.shown(),
+                count,
+                limit: settings.max_bad_rows,
+                key: last.key.to_string(),
+                reason: last.error.clone(),
+            }),
+        }
+    }
+
+    /// Commits a batch with the place that its range has come to. It need not be on the disk yet: what a crash of the server
+    /// takes, it takes with that place.
+    async fn close(
+        &self,
+        session: &mut dyn Session,
+        done: Done,
+        advance: Advance<'_>,
+        settings: &Settings,
+    ) -> Result<Written, BackfillError> {
+        self.set_rows_aside(session, &done.bad, settings).await?;
+        let record = self.store.advance(&self.revision, &advance);
+        match session.commit(&[record], Durability::Deferred).await {
+            Ok(()) => Ok(Written {
+                counts: advance.counts,
+                cursor: advance.cursor.cloned(),
+                is_last: advance.is_done,
+            }),
+            Err(CommitError::Conflict) => Err(BackfillError::TakenOver),
+            Err(CommitError::Commit(error) | CommitError::Record(error)) => Err(error.into()),
+        }
+    }
+}

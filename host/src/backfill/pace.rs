@@ -1,0 +1,204 @@
+//! How many rows a batch has, and when a worker waits.
+
+use std::time::{Duration, Instant};
+
+use super::batch::read;
+use super::job::Job;
+use super::record::{Record, State};
+use super::settings::Settings;
+use crate::driver::{Dialect, DriverError, Session, Statement, Value};
+
+/// Rows of the first batch.
+const FIRST: usize = 500;
+const MOST: usize = 20_000;
+/// How often the operator's wishes are read.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// The pace of one worker.
+pub(super) struct Pace {
+    rows: f64,
+    looked: Option<Instant>,
+    /// Rows that may be written by now, at the operator's rate, and since when that is counted.
+    allowance: (f64, Instant),
+}
+
+/// What a worker is to do.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Order {
+    /// To go on.
+    Work,
+    /// To wait, for this reason.
+    Wait(String),
+    /// To end, since the backfill has.
+    End(State, String),
+}
+
+impl Pace {
+    pub(super) fn new() -> Self {
+        Self {
+            rows: FIRST as f64,
+            looked: None,
+            allowance: (0.0, Instant::now()),
+        }
+    }
+
+    /// How many rows the next batch has.
+    pub(super) fn rows(&self) -> usize {
+        (self.rows as usize).clamp(1, MOST)
+    }
+
+    /// Learns from a batch of so many rows. The number doubles at most, and falls as far as it has to.
+    pub(super) fn learn(&mut self, rows: u64, took: Duration, settings: &Settings) {
+        let target = settings.batch.as_secs_f64();
+        let factor = (target / took.as_secs_f64().max(1e-6)).clamp(0.1, 2.0);
+        // A short batch at the end of a range says little.
+        if rows as f64 >= self.rows * 0.9 || factor < 1.0 {
+            self.rows = (self.rows * factor).clamp(1.0, MOST as f64);
+        }
+        if let Some(rate) = settings.rate {
+            // No batch is larger than what a second may have.
+            self.rows = self.rows.min((rate as f64).max(1.0));
+        }
+    }
+
+    /// Far fewer rows, down to one, after a row of the batch was refused.
+    pub(super) fn shrink(&mut self) {
+        self.rows = (self.rows / 8.0).max(1.0);
+    }
+
+    /// How long to wait so that so many rows more are within the rate that each of `workers` has a part of.
+    pub(super) fn owed(&mut self, rows: u64, workers: u64, settings: &Settings) -> Duration {
+        let Some(rate) = settings.rate else {
+            return Duration::ZERO;
+        };
+        let rate = rate as f64 / workers.max(1) as f64;
+        let (before, since) = self.allowance;
+        let now = Instant::now();
+        // What was not used is soon gone.
+        let now_owed = (before - now.duration_since(since).as_secs_f64() * rate).max(-rate / 10.0)
+            + rows as f64;
+        self.allowance = (now_owed, now);
+        Duration::try_from_secs_f64(now_owed.max(0.0) / rate).unwrap_or(Duration::from_secs(60))
+    }
+
+    /// Whether it is time to look at what the operator wants.
+    pub(super) fn is_due(&mut self) -> bool {
+        let is_due = self.looked.is_none_or(|looked| looked.elapsed() >= LOOK);
+        if is_due {
+            self.looked = Some(Instant::now());
+        }
+        is_due
+    }
+}
+
+impl Job {
+    /// What the operator, and the state of the database, have a worker do.
+    pub(super) async fn order(
+        &self,
+        session: &mut dyn Session,
+        record: &Record,
+    ) -> Result<Order, DriverError> {
+        match record.state {
+            State::Running => {}
+            State::Paused => return Ok(Order::Wait("paused".to_owned())),
+            state => return Ok(Order::End(state, record.reason.clone())),
+        }
+        let settings = &record.settings;
+        if let Some(window) = settings.window
+            && !window.contains(record.minute)
+        {
+            return Ok(Order::Wait(format!("outside of its time of day, {window}")));
+        }
+        if let Some(load) = &settings.load {
+            let found = read(session, &Statement::new(load.clone(), [])).await?;
+            let first = found.first().and_then(|row| row.first());
+            if first.is_some_and(is_true) {
+                return Ok(Order::Wait("the load query says so".to_owned()));
+            }
+        }
+        if self.dialect == Dialect::Sqlite {
+            return Ok(Order::Work);
+        }
+        if let Some(most) = settings.max_lag {
+            let lag = first_number(session, LAG).await?;
+            if lag > most.as_millis() as f64 {
+                return Ok(Order::Wait(format!(
+                    "a replica is {:.1} s behind",
+                    lag / 1_000.0
+                )));
+            }
+        }
+        if let Some(most) = settings.max_dead {
+            let sql = format!("{DEAD} '{}'::regclass", self.table.name.replace('\'', "''"));
+            let dead = first_number(session, &sql).await?;
+            if dead > most as f64 {
+                return Ok(Order::Wait(format!(
+                    "{dead:.0} dead rows wait for autovacuum"
+                )));
+            }
+        }
+        Ok(Order::Work)
+    }
+}
+
+/// Milliseconds that the slowest replica is behind. One that has nothing to replay is not.
+const LAG: &str = "SELECT coalesce(max(EXTRACT(EPOCH FROM replay_lag) * 1000), 0)::double precision \
+     FROM pg_catalog.pg_stat_replication";
+
+const DEAD: &str = "SELECT coalesce(max(n_dead_tup), 0)::double precision FROM pg_catalog.pg_stat_all_tables WHERE relid =";
+
+async fn first_number(session: &mut dyn Session, sql: &str) -> Result<f64, DriverError> {
+    let found = read(session, &Statement::new(sql, [])).await?;
+    Ok(match found.first().and_then(|row| row.first()) {
+        Some(Value::Float64(number)) => *number,
+        _ => 0.0,
+    })
+}
+
+fn is_true(value: &Value) -> bool {
+    match value {
+        Value::Boolean(truth) => *truth,
+        Value::Int16(number) => *number != 0,
+        Value::Int32(number) => *number != 0,
+        Value::Int64(number) => *number != 0,
+        Value::Float32(number) => *number != 0.0,
+        Value::Float64(number) => *number != 0.0,
+        Value::Numeric(text) => text.parse() != Ok(0.0),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn batches_grow_and_shrink_towards_their_time() {
+        let settings = Settings::default();
+        let mut pace = Pace::new();
+        pace.learn(FIRST as u64, Duration::from_millis(10), &settings);
+        assert_eq!(pace.rows(), FIRST * 2);
+        pace.learn(FIRST as u64 * 2, Duration::from_secs(5), &settings);
+        assert_eq!(pace.rows(), FIRST / 5);
+        pace.learn(3, Duration::from_millis(1), &settings);
+        assert_eq!(pace.rows(), FIRST / 5, "the end of a range says nothing");
+        pace.shrink();
+        pace.shrink();
+        pace.shrink();
+        assert_eq!(pace.rows(), 1);
+    }
+
+    #[test]
+    fn a_rate_is_kept() {
+        let settings = Settings {
+            rate: Some(1_000),
+            ..Settings::default()
+        };
+        let mut pace = Pace::new();
+        let first = pace.owed(1_000, 2, &settings);
+        assert!(first > Duration::from_millis(1_900) && first <= Duration::from_secs(2));
+        let second = pace.owed(500, 2, &settings);
+        assert!(second > Duration::from_millis(2_900) && second <= Duration::from_secs(3));
+        assert_eq!(pace.owed(500, 2, &Settings::default()), Duration::ZERO);
+    }
+}

@@ -1,0 +1,367 @@
+//! The statements that read and write the rows of a backfill.
+
+use super::job::Job;
+use super::keys::{Key, Span};
+use super::spec::{Change, Drops, Keep};
+use crate::driver::{Batch, Dialect, Statement, Value};
+
+/// What a reading of rows is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// They may change before they are written; each comes with what tells whether it has.
+    Ahead,
+    /// Nobody else changes them until the transaction ends.
+    Locked,
+}
+
+impl Job {
+    pub(super) fn qualified<'a>(&self, names: impl IntoIterator<Item = &'a String>) -> Vec<String> {
+        names
+            .into_iter()
+            .map(|name| format!("{}.{name}", self.qualifier))
+            .collect()
+    }
+
+    /// ` WHERE …` from those conditions that are not empty.
+    pub(super) fn filter(&self, others: &[&str]) -> String {
+        let own = self.condition.as_ref().map(|own| format!("({own}\n)"));
+        let all: Vec<&str> = own
+            .as_deref()
+            .into_iter()
+            .chain(others.iter().copied())
+            .filter(|condition| !condition.is_empty())
+            .collect();
+        match all.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {}", all.join(" AND ")),
+        }
+    }
+
+    /// What a reading brings: the key, what is read, then what is overwritten where that is kept, then the version of the
+    /// row where it is read ahead.
+    pub(super) fn selected(&self, reading: Reading) -> String {
+        let mut columns = self.key.clone();
+        columns.extend(self.qualified(&self.reads));
+        if self.keep == Keep::OldValues {
+            columns.extend(self.qualified(&self.writes));
+        }
+        if reading == Reading::Ahead {
+            columns.push(format!("{}.xmin::text", self.qualifier));
+        }
+        columns.join(", ")
+    }
+
+    pub(super) fn locking(&self, reading: Reading) -> String {
+        let strength = match self.drops {
+            Drops::Never => "NO KEY UPDATE",
+            Drops::Rows => "UPDATE",
+        };
+        match (reading, self.dialect) {
+            (Reading::Locked, Dialect::Postgresql) => {
+                format!(" FOR {strength} OF {}", self.qualifier)
+            }
+            _ => String::new(),
+        }
+    }
+
+    /// Reads rows in the order of the key.
+    pub(super) fn read(&self, span: &Span, most: usize, reading: Reading) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        Statement {
+            sql: format!(
+                "SELECT {} FROM {}{} ORDER BY {} LIMIT {most}{}",
+                self.selected(reading),
+                self.source,
+                self.filter(&[&within]),
+                self.key.join(", "),
+                self.locking(reading)
+            ),
+            params,
+        }
+    }
+
+    /// Reads, and locks, the rows that this transaction has not written.
+    pub(super) fn read_unwritten(&self, span: &Span) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        let unwritten = format!(
+            "{}.xmin <> pg_catalog.pg_current_xact_id()::xid",
+            self.qualifier
+        );
+        Statement {
+            sql: format!(
+                "SELECT {} FROM {}{} ORDER BY {}{}",
+                self.selected(Reading::Locked),
+                self.source,
+                self.filter(&[&within, &unwritten]),
+                self.key.join(", "),
+                self.locking(Reading::Locked)
+            ),
+            params,
+        }
+    }
+
+    /// The key of the last of the next rows, whether the condition holds for them or not, and how many they are.
+    pub(super) fn boundary(&self, span: &Span, most: usize) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        let within = match within.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {within}"),
+        };
+        let aliased: Vec<String> = (self.key.iter().zip(1..))
+            .map(|(column, at)| format!("{column} AS k{at}"))
+            .collect();
+        let key = self.key.join(", ");
+        Statement {
+            sql: format!(
+                "SELECT {}, n FROM (SELECT {}, row_number() OVER (ORDER BY {key}) AS n FROM {}{within} ORDER BY {key} LIMIT {most}) AS next \
+                 ORDER BY n DESC LIMIT 1",
+                self.note_columns().join(", "),
+                aliased.join(", "),
+                self.source
+            ),
+            params,
+        }
+    }
+
+    /// Evenly spaced keys that cut a span into so many pieces, from a sample of it.
+    pub(super) fn cuts(&self, span: &Span, pieces: u64, sample: Option<f64>) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        let sample = sample.map_or_else(String::new, |percent| {
+            format!(" TABLESAMPLE SYSTEM ({percent:.6})")
+        });
+        let within = match within.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {within}"),
+        };
+        let aliased: Vec<String> = (self.key.iter().zip(1..))
+            .map(|(column, at)| format!("{column} AS k{at}"))
+            .collect();
+        Statement {
+            sql: format!(
+                "SELECT {columns} FROM (SELECT {}, row_number() OVER (ORDER BY {}) AS n, count(*) OVER () AS total FROM {}{sample}{within}) AS sampled \
+                 WHERE total >= {pieces} AND n * {pieces} / total > (n - 1) * {pieces} / total AND n < total ORDER BY n",
+                aliased.join(", "),
+                self.key.join(", "),
+                self.source,
+                columns = self.note_columns().join(", "),
+            ),
+            params,
+        }
+    }
+
+    /// How many rows a span has, at most so many.
+    pub(super) fn count(&self, span: &Span, most: u64) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        let within = match within.is_empty() {
+            true => String::new(),
+            false => format!(" WHERE {within}"),
+        };
+        Statement {
+            sql: format!(
+                "SELECT count(*) FROM (SELECT 1 FROM {}{within} LIMIT {most}) AS counted",
+                self.source
+            ),
+            params,
+        }
+    }
+
+    /// Writes new values into the row of a key, which is one of these: `$1` and on are the values, then comes the key, then
+    /// the version that was read ahead.
+    pub(super) fn write(&self, reading: Reading, rows: &Batch) -> String {
+        let sets: Vec<String> = (self.writes.iter().zip(1..))
+            .map(|(name, at)| format!("{name} = ${at}"))
+            .collect();
+        format!(
+            "UPDATE {} SET {} WHERE {}{}",
+            self.table.name,
+            sets.join(", "),
+            self.is_row(self.writes.len() + 1, reading),
+            self.between(rows)
+        )
+    }
+
+    /// Deletes the row of a key, which is one of these.
+    pub(super) fn delete(&self, reading: Reading, rows: &Batch) -> String {
+        format!(
+            "DELETE FROM {} WHERE {}{}",
+            self.table.name,
+            self.is_row(1, reading),
+            self.between(rows)
+        )
+    }
+
+    /// ` AND …`: that a row lies between the first and the last of these, which are in the order of the key. That is true of
+    /// each of them anyway; but with a key alone, PostgreSQL may join a batch with the whole index from its beginning.
+    fn between(&self, rows: &Batch) -> String {
+        if self.dialect != Dialect::Postgresql || rows.len() < 2 {
+            return String::new();
+        }
+        let (first, last) = (self.key_of(rows, 0), self.key_of(rows, rows.len() - 1));
+        let literals = |key: Key| -> Vec<String> {
+            let exact = key.0.iter().map_while(exact_literal);
+            exact.collect()
+        };
+        let (first, last) = (literals(first), literals(last));
+        let width = first.len().min(last.len());
+        if width == 0 {
+            return String::new();
+        }
+        let columns = self.table.key[..width].join(", ");
+        format!(
+            " AND ({columns}) >= ({}) AND ({columns}) <= ({})",
+            first[..width].join(", "),
+            last[..width].join(", ")
+        )
+    }
+
+    pub(super) fn is_row(&self, first: usize, reading: Reading) -> String {
+        let mut conditions: Vec<String> = (self.table.key.iter().zip(first..))
+            .map(|(name, at)| format!("{name} = ${at}"))
+            .collect();
+        if reading == Reading::Ahead {
+            // In parentheses it is no part of the key that `execute-many` tells rows apart by.
+            conditions.push(format!("(xmin) = ${}", first + self.key.len()));
+        }
+        conditions.join(" AND ")
+    }
+
+    /// Has the database make and write the new values of a span.
+    pub(super) fn express(&self, set: &str, span: &Span) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        Statement {
+            sql: format!(
+                "UPDATE {} SET {set}{}",
+                self.source,
+                self.filter(&[&within])
+            ),
+            params,
+        }
+    }
+
+    /// The same of rows that others have changed.
+    pub(super) fn express_noted(&self, set: &str, upto: i64) -> Statement {
+        Statement {
+            sql: format!(
+                "UPDATE {} SET {set}{}",
+                self.source,
+                self.filter(&[&self.noted()])
+            ),
+            params: vec![Value::Int64(upto)],
+        }
+    }
+
+    /// The keys that this transaction has written.
+    pub(super) fn written(&self, span: &Span) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        let written = format!(
+            "{}.xmin = pg_catalog.pg_current_xact_id()::xid",
+            self.qualifier
+        );
+        let conditions: Vec<&str> = [within.as_str(), written.as_str()]
+            .into_iter()
+            .filter(|condition| !condition.is_empty())
+            .collect();
+        Statement {
+            sql: format!(
+                "SELECT {} FROM {} WHERE {}",
+                self.key.join(", "),
+                self.source,
+                conditions.join(" AND ")
+            ),
+            params,
+        }
+    }
+
+    /// Keeps writers out until the transaction ends. SQLite has no other one anyway.
+    pub(super) fn shut(&self) -> Option<String> {
+        match self.dialect {
+            Dialect::Postgresql => Some(format!(
+                "LOCK TABLE {} IN ACCESS EXCLUSIVE MODE",
+                self.table.name
+            )),
+            Dialect::Sqlite => None,
+        }
+    }
+
+    /// The statements that the author has a part in, over rows that there are none of, so that they can be judged under
+    /// the author's own grant.
+    pub(super) fn probes(&self) -> Vec<String> {
+        let mut probes = vec![format!(
+            "SELECT {} FROM {}{} LIMIT 0",
+            {
+                let mut columns = self.key.clone();
+                columns.extend(self.qualified(&self.reads));
+                columns.join(", ")
+            },
+            self.source,
+            self.filter(&[])
+        )];
+        let sets: Vec<String> = self
+            .writes
+            .iter()
+            .map(|name| format!("{name} = NULL"))
+            .collect();
+        probes.push(match &self.change {
+            Change::Expression(set) => {
+                format!(
+                    "UPDATE {} SET {set}{}",
+                    self.source,
+                    self.filter(&["false"])
+                )
+            }
+            Change::Transform => format!(
+                "UPDATE {} SET {} WHERE false",
+                self.table.name,
+                sets.join(", ")
+            ),
+        });
+        if self.drops == Drops::Rows {
+            probes.push(format!("DELETE FROM {} WHERE false", self.table.name));
+        }
+        probes
+    }
+
+    /// Some rows of a span: key, what is read, and what is written.
+    pub(super) fn shown_rows(&self, span: &Span, most: usize) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        let mut columns = self.key.clone();
+        columns.extend(self.qualified(&self.reads));
+        columns.extend(self.qualified(&self.writes));
+        Statement {
+            sql: format!(
+                "SELECT {} FROM {}{} ORDER BY {} LIMIT {most}",
+                columns.join(", "),
+                self.source,
+                self.filter(&[&within]),
+                self.key.join(", ")
+            ),
+            params,
+        }
+    }
+
+    /// What is written of one row.
+    pub(super) fn shown_row(&self, key: &Key) -> Statement {
+        Statement {
+            sql: format!(
+                "SELECT {} FROM {} WHERE {}",
+                self.writes.join(", "),
+                self.table.name,
+                self.is_row(1, Reading::Locked)
+            ),
+            params: key.0.clone(),
+        }
+    }
+}
+
+/// A value in quotes, where it is certain that it means the same as the value.
+fn exact_literal(value: &Value) -> Option<String> {
+    let text = match value {
+        Value::Int16(number) => number.to_string(),
+        Value::Int32(number) => number.to_string(),
+        Value::Int64(number) => number.to_string(),
+        Value::Uuid(text) => text.clone(),
+        Value::Text(text) if !text.contains(['\\', '\0']) => text.replace('\'', "''"),
+        _ => return None,
+    };
+    Some(format!("'{text}'"))
+}

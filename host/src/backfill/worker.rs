@@ -1,0 +1,529 @@
+//! A worker: takes ranges, and works on them batch by batch until none is left.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use super::Backfill;
+use super::batch::{Place, Prepared, Written};
+use super::error::BackfillError;
+use super::job::Job;
+use super::keys::Span;
+use super::pace::{Order, Pace};
+use super::record::{Range, Record, State};
+use super::rows::Transformer;
+use super::spec::Change;
+use crate::driver::{Dialect, Driver, Session, Statement};
+use crate::event::{Event, Observer};
+use crate::migration::Call;
+
+/// How long a worker looks for a database that is gone.
+const PATIENCE: Duration = Duration::from_secs(300);
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long it waits where there is nothing for it to do now.
+const IDLE: Duration = Duration::from_millis(200);
+
+/// What all workers of a process share.
+pub(crate) struct Crew {
+    pub(crate) driver: Arc<dyn Driver>,
+    pub(crate) job: Arc<Job>,
+    pub(crate) code: Arc<dyn Backfill>,
+    pub(crate) call: Call,
+    pub(crate) observer: Arc<dyn Observer>,
+    /// `host, process 123`.
+    pub(crate) place: String,
+}
+
+/// One worker.
+pub(super) struct Worker {
+    crew: Arc<Crew>,
+    /// Its number in this process; the first one speaks for all.
+    index: u32,
+    id: String,
+    /// How many workers this process is to have.
+    wanted: watch::Sender<u32>,
+    rows: u64,
+    told: String,
+    signed: Option<Instant>,
+}
+
+/// Its connections, and what makes new values on each.
+struct Tools {
+    writer: Box<dyn Session>,
+    spare: Option<Box<dyn Transformer>>,
+    /// Where rows can be read ahead.
+    ahead: Option<Ahead>,
+}
+
+struct Ahead {
+    reader: Box<dyn Session>,
+    transformer: Box<dyn Transformer>,
+}
+
+/// Why a worker has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// All ranges are done.
+    Done,
+    /// There are to be fewer workers.
+    NotWanted,
+}
+
+/// How a range was left.
+enum Left {
+    /// It is done.
+    Range,
+    /// This worker ends.
+    Work(Ended),
+}
+
+/// What a worker is to do after it has looked.
+enum Next {
+    /// To go on, with the settings of now.
+    Go(Box<Record>),
+    /// To end.
+    End(Ended),
+}
+
+impl Worker {
+    pub(super) fn new(crew: Arc<Crew>, index: u32, wanted: watch::Sender<u32>) -> Self {
+        Self {
+            crew,
+            index,
+            id: uuid::Uuid::new_v4().to_string(),
+            wanted,
+            rows: 0,
+            told: String::new(),
+            signed: None,
+        }
+    }
+
+    /// Works until all ranges are done. What may pass is waited for; a database that is gone, for five minutes.
+    ///
+    /// # Errors
+    /// Why not all is done. All other workers know by then.
+    pub(super) async fn run(mut self) -> Result<Ended, BackfillError> {
+        let mut lost: Option<Instant> = None;
+        let mut pause = FIRST_PAUSE;
+        let mut pace = Pace::new();
+        loop {
+            let before = self.rows;
+            let error = match self.work(&mut pace).await {
+                Ok(ended) => return Ok(ended),
+                Err(BackfillError::TakenOver) => continue,
+                Err(error) => error,
+            };
+            if self.crew.call.cancel.is_requested() {
+                self.give_up(&BackfillError::Cancelled).await;
+                return Err(BackfillError::Cancelled);
+            }
+            if self.rows > before {
+                (lost, pause) = (None, FIRST_PAUSE);
+            }
+            let since = *lost.get_or_insert_with(Instant::now);
+            if !error.may_pass() || since.elapsed() > PATIENCE {
+                self.give_up(&error).await;
+                return Err(error);
+            }
+            self.tell(&format!(
+                "waits to try again: {}",
+                super::rows::reason(&error)
+            ));
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.crew.call.cancel.requested() => return Err(BackfillError::Cancelled),
+            }
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Says goodbye, and tells the other workers that it is over where it is, as far as the database still listens.
+    async fn give_up(&self, error: &BackfillError) {
+        // A worker that lost the database says nothing of the backfill.
+        if error.may_pass() {
+            return;
+        }
+        let Ok(mut session) = self.crew.driver.connect().await else {
+            return;
+        };
+        self.leave(&mut *session).await;
+        let is_news = !matches!(
+            error,
+            BackfillError::Failed(_) | BackfillError::Stopped | BackfillError::Cancelled
+        );
+        if !is_news {
+            return;
+        }
+        let job = &self.crew.job;
+        let Statement { sql, params } =
+            job.store
+                .set_state(job.revision.as_str(), State::Failed, &error.to_string());
+        // The error itself is what this worker ends with.
+        let _ = session.execute(&sql, &params).await;
+    }
+
+    async fn tools(&self) -> Result<Tools, BackfillError> {
+        let Crew {
+            driver,
+            job,
+            code,
+            call,
+            ..
+        } = &*self.crew;
+        let is_code = job.change == Change::Transform;
+        let is_ahead = is_code && job.dialect == Dialect::Postgresql && job.may_read_ahead();
+        Ok(Tools {
+            writer: driver.connect().await?,
+            spare: match is_code {
+                true => Some(code.open(call).await?),
+                false => None,
+            },
+            ahead: match is_ahead {
+                true => Some(Ahead {
+                    reader: driver.connect().await?,
+                    transformer: code.open(call).await?,
+                }),
+                false => None,
+            },
+        })
+    }
+
+    async fn work(&mut self, pace: &mut Pace) -> Result<Ended, BackfillError> {
+        let mut tools = self.tools().await?;
+        let crew = Arc::clone(&self.crew);
+        let job = &*crew.job;
+        let mut mine: Option<i64> = None;
+        loop {
+            let record = match self.obey(&mut *tools.writer, None).await? {
+                Next::Go(record) => record,
+                Next::End(ended) => {
+                    self.leave(&mut *tools.writer).await;
+                    return Ok(ended);
+                }
+            };
+            let again = match mine.take() {
+                Some(number) => {
+                    let ranges = job
+                        .store
+                        .read_ranges(&mut *tools.writer, job.revision.as_str())
+                        .await?;
+                    ranges.into_iter().find(|range| {
+                        range.number == number && range.owner == self.id && !range.is_done
+                    })
+                }
+                None => None,
+            };
+            let range = match again {
+                Some(range) => Some(range),
+                None => {
+                    job.store
+                        .claim(&mut *tools.writer, &job.revision, &self.id, job.order)
+                        .await?
+                }
+            };
+            let Some(range) = range else {
+                if self.find_more(&mut *tools.writer).await? {
+                    continue;
+                }
+                self.leave(&mut *tools.writer).await;
+                return Ok(Ended::Done);
+            };
+            let number = range.number;
+            self.tell("works");
+            match self.work_on(&mut tools, range, *record, pace).await {
+                Ok(Left::Range) => {}
+                Ok(Left::Work(ended)) => {
+                    self.leave(&mut *tools.writer).await;
+                    return Ok(ended);
+                }
+                Err(BackfillError::TakenOver) => {
+                    tools.writer.rollback().await?;
+                    mine = Some(number);
+                }
+                Err(error) => {
+                    // It comes back after its lease where the connection is gone.
+                    let _ = tools.writer.rollback().await;
+                    let _ = job
+                        .store
+                        .let_go(&mut *tools.writer, &job.revision, number, &self.id)
+                        .await;
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    /// Looks for something to do where all ranges are taken; `false` where all are done.
+    async fn find_more(&mut self, writer: &mut dyn Session) -> Result<bool, BackfillError> {
+        let crew = Arc::clone(&self.crew);
+        let job = &*crew.job;
+        let ranges = job.store.read_ranges(writer, job.revision.as_str()).await?;
+        if ranges.iter().all(|range| range.is_done) {
+            return Ok(false);
+        }
+        if job.dialect == Dialect::Postgresql && job.split_one(writer, &ranges).await? {
+            return Ok(true);
+        }
+        self.tell("waits for the last ranges of others");
+        tokio::time::sleep(IDLE).await;
+        Ok(true)
+    }
+
+    /// Says goodbye. It is missed after a while where that cannot be said.
+    async fn leave(&self, writer: &mut dyn Session) {
+        let Statement { sql, params } = self.crew.job.store.farewell(&self.id);
+        let _ = writer.execute(&sql, &params).await;
+    }
+
+    /// Does as the operator wishes: waits, ends, or goes on with the settings of now. While it waits, a range that it has is given back.
+    async fn obey(
+        &mut self,
+        writer: &mut dyn Session,
+        range: Option<i64>,
+    ) -> Result<Next, BackfillError> {
+        let crew = Arc::clone(&self.crew);
+        let job = &*crew.job;
+        let mut is_given_back = false;
+        loop {
+            if crew.call.cancel.is_requested() {
+                return Err(BackfillError::Cancelled);
+            }
+            let found = job.store.read(writer, Some(job.revision.as_str())).await?;
+            let Some(record) = found.into_iter().next() else {
+                return Err(BackfillError::Stopped);
+            };
+            if self.index == 0 {
+                self.wanted.send_if_modified(|wanted| {
+                    let is_news = *wanted != record.settings.workers;
+                    *wanted = record.settings.workers;
+                    is_news
+                });
+                crew.observer.event(&Event::Progress {
+                    revision: &job.revision,
+                    done: record.rows_read,
+                    total: Some(record.estimate.max(record.rows_read)),
+                });
+            }
+            match job.order(writer, &record).await? {
+                Order::End(State::Done, _) => return Ok(Next::End(Ended::Done)),
+                Order::End(State::Failed, reason) => return Err(BackfillError::Failed(reason)),
+                Order::End(..) => return Err(BackfillError::Stopped),
+                Order::Work if is_given_back => return Err(BackfillError::TakenOver),
+                Order::Work if self.index > 0 && self.index >= record.settings.workers => {
+                    return Ok(Next::End(Ended::NotWanted));
+                }
+                Order::Work => {
+                    self.sign(writer, "works").await?;
+                    return Ok(Next::Go(Box::new(record)));
+                }
+                Order::Wait(reason) => {
+                    if let Some(number) = range.filter(|_| !is_given_back) {
+                        job.store
+                            .let_go(writer, &job.revision, number, &self.id)
+                            .await?;
+                        is_given_back = true;
+                    }
+                    self.tell(&format!("waits: {reason}"));
+                    self.signed = None;
+                    self.sign(writer, &reason).await?;
+                    tokio::select! {
+                        () = tokio::time::sleep(Duration::from_millis(500)) => {}
+                        () = crew.call.cancel.requested() => return Err(BackfillError::Cancelled),
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a sign of life, if the last one is not new.
+    async fn sign(&mut self, writer: &mut dyn Session, doing: &str) -> Result<(), BackfillError> {
+        const OFTEN: Duration = Duration::from_secs(2);
+        if self.signed.is_some_and(|signed| signed.elapsed() < OFTEN) {
+            return Ok(());
+        }
+        self.signed = Some(Instant::now());
+        let job = &self.crew.job;
+        let Statement { sql, params } =
+            job.store
+                .sign_of_life(&job.revision, &self.id, &self.crew.place, doing, self.rows);
+        writer.execute(&sql, &params).await?;
+        Ok(())
+    }
+
+    /// Tells the observer what this process is doing, when that changes.
+    fn tell(&mut self, doing: &str) {
+        if self.index == 0 && self.told != doing {
+            self.told = doing.to_owned();
+            self.crew.observer.event(&Event::BackfillState {
+                revision: &self.crew.job.revision,
+                doing,
+            });
+        }
+    }
+
+    async fn work_on(
+        &mut self,
+        tools: &mut Tools,
+        mut range: Range,
+        record: Record,
+        pace: &mut Pace,
+    ) -> Result<Left, BackfillError> {
+        let crew = Arc::clone(&self.crew);
+        let job = &*crew.job;
+        let mut next: Option<Prepared> = None;
+        let Record {
+            mut workers,
+            mut settings,
+            ..
+        } = record;
+        loop {
+            if pace.is_due() {
+                match self.obey(&mut *tools.writer, Some(range.number)).await? {
+                    Next::Go(record) => {
+                        workers = record.workers;
+                        settings = record.settings;
+                    }
+                    Next::End(ended) => {
+                        job.store
+                            .let_go(&mut *tools.writer, &job.revision, range.number, &self.id)
+                            .await?;
+                        return Ok(Left::Work(ended));
+                    }
+                }
+            }
+            let started = Instant::now();
+            let place = Place {
+                range: &range,
+                owner: &self.id,
+                settings: &settings,
+            };
+            let written = match &mut tools.ahead {
+                Some(_) => Self::write_ahead(&crew, tools, &mut next, place, pace.rows()).await,
+                None => Self::write_now(job, tools, place, pace).await,
+            };
+            let written = match written {
+                Ok(written) => written,
+                Err(error) if error.is_about_data() && job.change != Change::Transform => {
+                    // The row is found by taking fewer and fewer of them.
+                    tools.writer.rollback().await?;
+                    pace.shrink();
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            self.rows += written.counts.read;
+            pace.learn(written.counts.read, started.elapsed(), &settings);
+            range.cursor = written.cursor;
+            if written.is_last {
+                return Ok(Left::Range);
+            }
+            let owed = pace.owed(written.counts.read, workers, &settings);
+            if !owed.is_zero() {
+                tokio::select! {
+                    () = tokio::time::sleep(owed) => {}
+                    () = crew.call.cancel.requested() => return Err(BackfillError::Cancelled),
+                }
+            }
+        }
+    }
+
+    async fn write_now(
+        job: &Job,
+        tools: &mut Tools,
+        place: Place<'_>,
+        pace: &Pace,
+    ) -> Result<Written, BackfillError> {
+        let (rest, most) = (place.range.rest(), pace.rows());
+        match &mut tools.spare {
+            Some(transformer) => {
+                job.write_locked(&mut *tools.writer, &mut **transformer, &rest, most, place)
+                    .await
+            }
+            None => {
+                job.express_next(&mut *tools.writer, &rest, most, place)
+                    .await
+            }
+        }
+    }
+
+    /// Writes what was prepared, and prepares what comes after it meanwhile, on another thread: what it computes must not keep
+    /// the statements of this one waiting.
+    async fn write_ahead(
+        crew: &Arc<Crew>,
+        tools: &mut Tools,
+        next: &mut Option<Prepared>,
+        place: Place<'_>,
+        most: usize,
+    ) -> Result<Written, BackfillError> {
+        let job = &*crew.job;
+        let (Some(ahead), Some(spare)) = (&mut tools.ahead, &mut tools.spare) else {
+            return Err(BackfillError::Unfit("it has no code".to_owned()));
+        };
+        let rest = place.range.rest();
+        let prepared = match next.take() {
+            // What is there was read from another place, or up to another end.
+            Some(prepared)
+                if prepared.span.after == rest.after
+                    && (!prepared.is_last || prepared.span.upto == rest.upto) =>
+            {
+                prepared
+            }
+            _ => {
+                job.prepare(&mut *ahead.reader, &mut *ahead.transformer, &rest, most)
+                    .await?
+            }
+        };
+        let after = Span {
+            after: prepared.cursor.clone(),
+            upto: rest.upto.clone(),
+        };
+        let following = match prepared.is_last {
+            true => None,
+            false => tools.ahead.take(),
+        };
+        let following = following.map(|ahead| ahead.spawn(Arc::clone(crew), after, most));
+        let written = job
+            .write_prepared(&mut *tools.writer, &prepared, &mut **spare, place)
+            .await;
+        if let Some(following) = following {
+            let (ahead, following) = following.await.map_err(|_| panicked())?;
+            tools.ahead = Some(ahead);
+            if written.is_ok() {
+                *next = Some(following?);
+            }
+        }
+        match written {
+            Err(error) if error.is_about_data() => {
+                tools.writer.rollback().await?;
+                let rows = prepared.len().max(1);
+                job.write_locked(&mut *tools.writer, &mut **spare, &rest, rows, place)
+                    .await
+            }
+            written => written,
+        }
+    }
+}
+
+impl Ahead {
+    /// Prepares what comes next.
+    fn spawn(
+        mut self,
+        crew: Arc<Crew>,
+        after: Span,
+        most: usize,
+    ) -> JoinHandle<(Self, Result<Prepared, BackfillError>)> {
+        tokio::spawn(async move {
+            let (reader, transformer) = (&mut *self.reader, &mut *self.transformer);
+            let prepared = crew.job.prepare(reader, transformer, &after, most).await;
+            (self, prepared)
+        })
+    }
+}
+
+/// What is told of a worker that panicked.
+pub(super) fn panicked() -> BackfillError {
+    BackfillError::Failed("a worker panicked, which is a fault of Whimbrel's".to_owned())
+}

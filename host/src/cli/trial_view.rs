@@ -1,0 +1,107 @@
+//! How a backfill that was tried looks: some rows before and after, what went wrong, and what all rows would take.
+
+use owo_colors::OwoColorize;
+use whimbrel::backfill::{Cell, Example, Trial};
+
+use super::backfill_view::thousands;
+use super::progress::{count, human, size};
+use super::report::Report;
+
+/// How many kinds of errors are shown.
+const KINDS: usize = 10;
+
+pub(super) fn print(report: Report, trial: &Trial) {
+    let counts = &trial.counts;
+    let mut done = format!("{} written", thousands(counts.written));
+    for (number, what) in [
+        (counts.kept, "left as they are"),
+        (counts.dropped, "deleted"),
+        (counts.bad, "impossible"),
+    ] {
+        if number > 0 {
+            done.push_str(&format!(", {} {what}", thousands(number)));
+        }
+    }
+    report.line(format_args!(
+        "  {} of about {} rows of {}: {done}",
+        thousands(trial.tried),
+        thousands(trial.rows),
+        trial.table
+    ));
+    for example in &trial.examples {
+        show(report, example);
+    }
+    for kind in trial.errors.iter().take(KINDS) {
+        report.line(format_args!(
+            "  {}, the first with the key {}:",
+            count(kind.rows, "impossible row"),
+            kind.key
+        ));
+        report.line(format_args!("    {}", kind.error));
+    }
+    if let Some(more) = trial
+        .errors
+        .len()
+        .checked_sub(KINDS)
+        .filter(|more| *more > 0)
+    {
+        report.line(format_args!("  and {}", count(more as u64, "other kind")));
+    }
+    let log = trial.forecast.wal_bytes.map_or(String::new(), |bytes| {
+        format!(", {} of write-ahead log", size(bytes))
+    });
+    report.line(format_args!(
+        "  All of them: about {} with one worker{log}",
+        human(trial.forecast.duration)
+    ));
+}
+
+/// A row in a few lines, the old value beside the new one.
+fn show(report: Report, example: &Example) {
+    report.line(format_args!("  {}", example.key.yellow()));
+    let columns = example.reads.iter().chain(&example.before);
+    let widest = columns
+        .clone()
+        .map(|cell| cell.column.chars().count())
+        .max()
+        .unwrap_or(0)
+        .min(24);
+    let name = |cell: &Cell| format!("{:<widest$}", short(&cell.column, widest));
+    let written = |column: &str| example.before.iter().any(|cell| cell.column == column);
+    for cell in example.reads.iter().filter(|cell| !written(&cell.column)) {
+        report.line(format_args!(
+            "    {}  {}",
+            name(cell),
+            short(&cell.value, 50)
+        ));
+    }
+    let Some(after) = &example.after else {
+        return report.line(format_args!("    {}", "deleted".red()));
+    };
+    for (before, after) in example.before.iter().zip(after) {
+        let (old, new) = (short(&before.value, 22), short(&after.value, 22));
+        match before.value == after.value {
+            true => report.line(format_args!(
+                "    {}  {old:<22}    {}",
+                name(before),
+                "the same".dimmed()
+            )),
+            false => report.line(format_args!(
+                "    {}  {old:<22} →  {}",
+                name(before),
+                new.green()
+            )),
+        }
+    }
+}
+
+fn short(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some(_) => text
+            .chars()
+            .take(most.saturating_sub(1))
+            .chain(['…'])
+            .collect(),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,687 @@
+//! A step whose revision is a backfill: begun, worked on by workers, and ended, each in transactions of its own.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::call::Ready;
+use super::step::{Failed, Tries, action, tally_after, transaction};
+use super::{Aftermath, Cause, Engine, Lent, Progress, Run, RunFailure, this_process};
+use crate::backfill::{
+    Backfill, BackfillError, BadRowReport, Change, Crew, Ending, Job, Keep, Settings, Spec, State,
+    Status, Transformer, Trial,
+};
+use crate::driver::{Authority, Durability, RunLock, Session};
+use crate::event::{Event, StepReport};
+use crate::history::{Attempt, Outcome};
+use crate::migration::{MigrationError, StatementSource, Work};
+use crate::plan::Step;
+use crate::revision::{Direction, Kind, RevisionId, Transactional};
+
+/// How a run treats backfills.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Backfills {
+    /// Settings over those of the migration, as [`Settings::set`] takes them.
+    pub changes: Vec<String>,
+    /// Who does them.
+    pub mode: BackfillMode,
+    /// On how many rows a [dry run](Engine::dry_run) tries each of them; on all, where it is not said.
+    pub sample: Option<u64>,
+}
+
+/// Who does the backfills of a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum BackfillMode {
+    /// The run itself, to their end.
+    #[default]
+    Attached,
+    /// Workers; the run makes all ready for them, and leaves out what depends on it.
+    Detached,
+}
+
+/// A backfill that is begun.
+struct Begun {
+    job: Arc<Job>,
+    code: Arc<dyn Backfill>,
+    settings: Settings,
+}
+
+impl Engine {
+    /// Takes a step that is a backfill, to its end. What was done before a failure stays done.
+    pub(super) async fn backfill_step(
+        &self,
+        run: &Run,
+        step: &Step,
+        recorded: Option<&str>,
+        progress: &mut Progress,
+        mut session: Lent,
+        lock: &dyn RunLock,
+    ) -> (Lent, Result<StepReport, Failed>) {
+        let started = Instant::now();
+        let ready = match self.ready(run, step, progress, lock) {
+            Ok(ready) => ready,
+            Err(cause) => return (session, Err((cause, Aftermath::Untouched))),
+        };
+        let mut attempt = run.attempt(&step.revision, action(step), ready.fingerprint.clone());
+        let outcome = self
+            .backfill(
+                &mut *session,
+                step,
+                &ready,
+                recorded,
+                progress,
+                lock,
+                &mut attempt,
+            )
+            .await;
+        attempt.duration = started.elapsed();
+        match outcome {
+            Ok(work) => {
+                let report = StepReport {
+                    revision: step.revision.clone(),
+                    direction: step.direction,
+                    work,
+                    duration: attempt.duration,
+                    attempts: 1,
+                };
+                self.observer
+                    .event(&Event::StepFinished { report: &report });
+                (session, Ok(report))
+            }
+            Err(failed) => {
+                attempt.outcome = Outcome::Done;
+                attempt.tally = Some(progress.tally);
+                // The transaction that failed, if one was open.
+                let _ = session.rollback().await;
+                let failed = self.give_up(&mut *session, attempt, 1, failed).await;
+                (session, Err(failed))
+            }
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what a step has")]
+    async fn backfill(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        ready: &Ready,
+        recorded: Option<&str>,
+        progress: &mut Progress,
+        lock: &dyn RunLock,
+        attempt: &mut Attempt,
+    ) -> Result<Work, Failed> {
+        let id = || step.revision.clone();
+        let begun = self
+            .begin_backfill(session, step, ready)
+            .await
+            .map_err(|error| (backfill_failed(step, error), Aftermath::RolledBack(id())))?;
+        let unfinished = |error| (backfill_failed(step, error), Aftermath::Unfinished(id()));
+        self.crew(&begun, ready)
+            .run(begun.settings.workers)
+            .await
+            .map_err(unfinished)?;
+        if !lock.is_held() {
+            return Err((Cause::LockLost, Aftermath::Unfinished(id())));
+        }
+        let Begun {
+            job,
+            code,
+            settings,
+        } = &begun;
+        let mut transformer = transformer(job, &**code, ready).await.map_err(unfinished)?;
+        let after = tally_after(progress.tally, step, recorded, &ready.fingerprint.content);
+        attempt.tally = Some(after);
+        let mut tries = Tries::new(&self.patience);
+        loop {
+            let ended = self
+                .end_backfill(
+                    session,
+                    step,
+                    job,
+                    borrowed(&mut transformer),
+                    settings,
+                    lock,
+                    attempt,
+                )
+                .await;
+            let failed = match ended {
+                Ok(Some(work)) => {
+                    progress.tally = after;
+                    return Ok(work);
+                }
+                Ok(None) => continue,
+                Err(failed) => failed,
+            };
+            // A rollback can only fail with the connection, which takes the transaction with it.
+            let _ = session.rollback().await;
+            let (cause, aftermath) = failed;
+            let passing = (cause, Aftermath::RolledBack(id()));
+            match self.may_pass(&mut tries, &step.revision, &passing).await {
+                Ok(true) => {}
+                Ok(false) => return Err((passing.0, aftermath)),
+                Err(cause) => return Err((cause, aftermath)),
+            }
+        }
+    }
+
+    /// Describes, judges and begins a backfill, or takes up one that has begun. It is tried again where that may help.
+    async fn begin_backfill(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        ready: &Ready,
+    ) -> Result<Begun, BackfillError> {
+        let Some(code) = self.library.backfill(&step.revision, step.direction)? else {
+            return Err(BackfillError::Unfit("it is no backfill".to_owned()));
+        };
+        let (job, spec) = self.job(session, step, &*code, ready).await?;
+        let mut settings = Settings::default();
+        settings.batch = spec.batch.unwrap_or(settings.batch);
+        settings.workers = spec.workers.unwrap_or(settings.workers);
+        for change in &self.backfills.changes {
+            settings
+                .set(change)
+                .map_err(|error| BackfillError::Unfit(error.to_string()))?;
+        }
+        let mut tries = Tries::new(&self.patience);
+        loop {
+            let begun = job.begin(session, &settings, &self.backfills.changes).await;
+            let error = match begun {
+                Ok(record) => {
+                    return Ok(Begun {
+                        job: Arc::new(job),
+                        code,
+                        settings: record.settings,
+                    });
+                }
+                Err(error) => error,
+            };
+            let _ = session.rollback().await;
+            let failed = (
+                backfill_failed(step, error.clone()),
+                Aftermath::RolledBack(step.revision.clone()),
+            );
+            match self.may_pass(&mut tries, &step.revision, &failed).await {
+                Ok(true) => {}
+                Ok(false) => return Err(error),
+                Err(_) => return Err(BackfillError::Cancelled),
+            }
+        }
+    }
+
+    /// Whether a step is a backfill, which a way back need not be.
+    pub(super) fn is_backfill(&self, step: &Step) -> Result<bool, Cause> {
+        let revision = self.graph.get(step.revision.as_str());
+        if revision.is_none_or(|revision| revision.transactional != Transactional::Batches) {
+            return Ok(false);
+        }
+        let code = self.library.backfill(&step.revision, step.direction);
+        Ok(code
+            .map_err(|source| super::load(&step.revision, source))?
+            .is_some())
+    }
+
+    /// Whether a backfill is left to workers.
+    pub(super) fn is_detached(&self, step: &Step) -> bool {
+        step.direction == Direction::Upgrade && self.backfills.mode == BackfillMode::Detached
+    }
+
+    /// Whether a step depends on a backfill that was left to workers.
+    pub(super) fn waits(&self, step: &Step, detached: &[RevisionId]) -> bool {
+        let positions = detached
+            .iter()
+            .filter_map(|revision| self.graph.position(revision.as_str()));
+        let waiting = self.graph.descendants(positions);
+        self.graph
+            .position(step.revision.as_str())
+            .is_some_and(|position| waiting.contains(position))
+    }
+
+    /// What a backfill works on here, after the database has judged its statements.
+    async fn job(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        code: &dyn Backfill,
+        ready: &Ready,
+    ) -> Result<(Job, Spec), BackfillError> {
+        let (job, spec, author) = self.fit(session, step, code, ready).await?;
+        let store = self.history.backfills();
+        let known = store.read(session, Some(step.revision.as_str())).await?;
+        if let Some(begun) = known.iter().find(|record| record.state != State::Done) {
+            // What is the same was judged when it began.
+            job.expects(begun)?;
+        } else if let Some(author) = author {
+            let judged = job.probe(session, author).await;
+            if judged.is_err() {
+                // What is told is what the statement failed with.
+                let _ = session.rollback().await;
+            }
+            judged.map_err(denied)?;
+        }
+        Ok((job, spec))
+    }
+
+    /// What a backfill works on here, and under whose authority its author's statements are.
+    async fn fit(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        code: &dyn Backfill,
+        ready: &Ready,
+    ) -> Result<(Job, Spec, Option<Authority>), BackfillError> {
+        let store = self.history.backfills();
+        let digest = &ready.fingerprint.content;
+        let new = async |session: &mut dyn Session, spec: &Spec| {
+            let (revision, direction) = (&step.revision, step.direction);
+            Job::new(session, revision, direction, digest, spec, store.clone()).await
+        };
+        let described = code.describe(&ready.call).await?;
+        if (step.direction, described.keep) == (Direction::Downgrade, Keep::OldValues) {
+            let upwards = new(session, &described).await?;
+            let spec = Job::restoring(&described, &step.revision, &store, upwards.key_names());
+            return Ok((new(session, &spec).await?, spec, None));
+        }
+        let author = self.author(step, ready);
+        let is_plain = described.condition.is_none() && described.change == Change::Transform;
+        if session.enforces(&author) && !is_plain {
+            return Err(BackfillError::Unfit(
+                "with isolation = \"role\" it may have neither an expression nor a condition: batches are written by Whimbrel's own role, and would run them as that; have a component make the new values of all rows, and keep those that are not meant".to_owned(),
+            ));
+        }
+        Ok((new(session, &described).await?, described, Some(author)))
+    }
+
+    /// Tries a backfill in the transaction that is open. Where the database holds its author to a role, that transaction is
+    /// the role's, and the backfill is tried in another, which does not see what the steps before it did.
+    pub(super) async fn try_backfill(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        ready: &Ready,
+    ) -> Result<Trial, Cause> {
+        let tried = async {
+            let Some(code) = self.library.backfill(&step.revision, step.direction)? else {
+                return Err(BackfillError::Unfit("it is no backfill".to_owned()));
+            };
+            if session.enforces(&self.author(step, ready)) {
+                let mut own = self.session().await?;
+                let (job, _, author) = self.fit(&mut *own, step, &*code, ready).await?;
+                if let Some(author) = author {
+                    job.probe(&mut *own, author).await.map_err(denied)?;
+                }
+                own.begin().await?;
+                let tried = self.try_job(&mut *own, &job, &*code, ready).await;
+                // It can only fail with the connection, which takes the transaction with it.
+                let _ = own.rollback().await;
+                return tried;
+            }
+            let (job, _, author) = self.fit(session, step, &*code, ready).await?;
+            if let Some(author) = author {
+                job.probe_within(session, author).await.map_err(denied)?;
+            }
+            self.try_job(session, &job, &*code, ready).await
+        };
+        tried.await.map_err(|error| backfill_failed(step, error))
+    }
+
+    async fn try_job(
+        &self,
+        session: &mut dyn Session,
+        job: &Job,
+        code: &dyn Backfill,
+        ready: &Ready,
+    ) -> Result<Trial, BackfillError> {
+        let mut transformer = transformer(job, code, ready).await?;
+        let sample = self.backfills.sample;
+        job.try_out(session, borrowed(&mut transformer), sample)
+            .await
+    }
+
+    /// Under whose authority the statements of a backfill's author are.
+    fn author(&self, step: &Step, ready: &Ready) -> Authority {
+        let grant = Arc::clone(&ready.call.grant);
+        match self.graph.get(step.revision.as_str()).map(|at| at.kind) {
+            Some(Kind::Sql) => Authority::File(grant),
+            _ => Authority::Guest(grant),
+        }
+    }
+
+    fn crew(&self, begun: &Begun, ready: &Ready) -> Arc<Crew> {
+        let process = this_process();
+        Arc::new(Crew {
+            driver: Arc::clone(&self.driver),
+            job: Arc::clone(&begun.job),
+            code: Arc::clone(&begun.code),
+            call: ready.call.clone(),
+            observer: Arc::clone(&self.observer),
+            place: format!("{}, process {}", process.host, process.pid),
+        })
+    }
+
+    /// Tries to end a backfill: works off what others have changed, first while they go on, then with them kept out, and
+    /// commits that with the records. `None` where too much has come in meanwhile.
+    #[expect(clippy::too_many_arguments, reason = "what a step has")]
+    async fn end_backfill(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        job: &Job,
+        mut transformer: Option<&mut (dyn Transformer + '_)>,
+        settings: &Settings,
+        lock: &dyn RunLock,
+        attempt: &Attempt,
+    ) -> Result<Option<Work>, Failed> {
+        let unfinished = |error| {
+            let aftermath = Aftermath::Unfinished(step.revision.clone());
+            (backfill_failed(step, error), aftermath)
+        };
+        job.catch_up_all(
+            session,
+            transformer.as_mut().map(|own| &mut **own as _),
+            settings,
+        )
+        .await
+        .map_err(unfinished)?;
+        if let Err(source) = self.history.begin(session).await {
+            let aftermath = Aftermath::Unfinished(step.revision.clone());
+            return Err((transaction(step, "begun", source), aftermath));
+        }
+        let ending = job.end(session, transformer, settings).await;
+        match ending {
+            Ok(Ending::Proved { batches, counts }) => {
+                let work = Work {
+                    statements: batches,
+                    rows: counts.written + counts.dropped,
+                };
+                let mut attempt = attempt.clone();
+                attempt.work = work;
+                let mut records = self.history.move_versions(step);
+                records.push(self.history.record(&attempt));
+                records.push(job.conclusion());
+                records.extend(lock.fence());
+                let committed = session.commit(&records, Durability::Now).await;
+                let settled = self.settle(session, step, committed).await;
+                settled.map_err(|(cause, aftermath)| match aftermath {
+                    Aftermath::RolledBack(id) => (cause, Aftermath::Unfinished(id)),
+                    known => (cause, known),
+                })?;
+                Ok(Some(work))
+            }
+            Ok(Ending::NotYet) => {
+                let undone = session.rollback().await;
+                undone.map_err(|error| unfinished(error.into()))?;
+                Ok(None)
+            }
+            // A row that came in last is found, and set aside, where others are not kept waiting.
+            Err(error) if error.is_about_data() && settings.may_set_aside() => {
+                let undone = session.rollback().await;
+                undone.map_err(|error| unfinished(error.into()))?;
+                Ok(None)
+            }
+            Err(error) => Err(unfinished(error)),
+        }
+    }
+
+    /// Begins a backfill, and leaves it to workers.
+    pub(super) async fn detach_step(
+        &self,
+        run: &Run,
+        step: &Step,
+        progress: &Progress,
+        session: &mut dyn Session,
+        lock: &dyn RunLock,
+    ) -> Result<(), Failed> {
+        let untouched = |cause| (cause, Aftermath::Untouched);
+        let ready = self.ready(run, step, progress, lock).map_err(untouched)?;
+        let begun = self.begin_backfill(session, step, &ready).await;
+        begun.map(|_| ()).map_err(|error| {
+            let aftermath = Aftermath::RolledBack(step.revision.clone());
+            (backfill_failed(step, error), aftermath)
+        })
+    }
+
+    /// Works on a backfill that was begun, beside whoever else does, until all of its rows are done. What is left then is
+    /// its end, which [`Engine::run`] to its revision comes to.
+    ///
+    /// # Errors
+    /// When it was not begun, has ended, or a worker fails.
+    pub async fn work_on(&self, revision: &RevisionId) -> Result<(), RunFailure> {
+        let worked = async {
+            let mut session = self.session().await?;
+            let records = self
+                .history
+                .backfills()
+                .read(&mut *session, Some(revision.as_str()))
+                .await?;
+            let record = records
+                .into_iter()
+                .find(|record| record.state != State::Done)
+                .ok_or_else(|| Cause::NoBackfill(revision.clone()))?;
+            let direction = record.direction();
+            self.prepare_all(&[revision], direction)?;
+            let step = Step {
+                revision: revision.clone(),
+                direction,
+                removes: Vec::new(),
+                adds: Vec::new(),
+            };
+            let run = Run::new(self.driver.dialect());
+            let ready = self.made_ready(&run, &step)?;
+            let Some(code) = self
+                .library
+                .backfill(revision, direction)
+                .map_err(|source| super::load(revision, source))?
+            else {
+                return Err(Cause::NoBackfill(revision.clone()));
+            };
+            let failed = |error| backfill_failed(&step, error);
+            let (job, _) = self
+                .job(&mut *session, &step, &*code, &ready)
+                .await
+                .map_err(failed)?;
+            let begun = Begun {
+                job: Arc::new(job),
+                code,
+                settings: record.settings,
+            };
+            drop(session);
+            self.crew(&begun, &ready)
+                .run(begun.settings.workers)
+                .await
+                .map_err(failed)
+        };
+        worked.await.map_err(RunFailure::untouched)
+    }
+
+    /// How the backfills of this database stand; one, or all.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn backfill_status(
+        &self,
+        revision: Option<&RevisionId>,
+    ) -> Result<Vec<Status>, RunFailure> {
+        let read = async {
+            let mut session = self.session().await?;
+            let store = self.history.backfills();
+            let which = revision.map(RevisionId::as_str);
+            Ok::<_, Cause>(store.status(&mut *session, which).await?)
+        };
+        read.await.map_err(RunFailure::untouched)
+    }
+
+    /// Rows that a backfill has set aside, at most so many, the oldest first.
+    ///
+    /// # Errors
+    /// When the database cannot be read.
+    pub async fn bad_rows(
+        &self,
+        revision: &RevisionId,
+        most: u64,
+    ) -> Result<Vec<BadRowReport>, RunFailure> {
+        let read = async {
+            let mut session = self.session().await?;
+            let store = self.history.backfills();
+            let rows = store.bad_row_reports(&mut *session, revision.as_str(), most);
+            Ok::<_, Cause>(rows.await?)
+        };
+        read.await.map_err(RunFailure::untouched)
+    }
+
+    /// Has the workers of a backfill wait, go on, or end.
+    ///
+    /// # Errors
+    /// [`Cause::NoBackfill`] where none of this revision has begun that is not done.
+    pub async fn set_backfill_state(
+        &self,
+        revision: &RevisionId,
+        state: State,
+    ) -> Result<(), RunFailure> {
+        let store = self.history.backfills();
+        self.change_backfill(revision, store.set_state(revision.as_str(), state, ""))
+            .await
+    }
+
+    /// Changes settings of a backfill, as [`Settings::set`] takes them; returns all of them as they are now.
+    ///
+    /// # Errors
+    /// [`Cause::NoBackfill`]; [`BackfillError::Unfit`] for a change that makes no sense, with which nothing is changed.
+    pub async fn set_backfill(
+        &self,
+        revision: &RevisionId,
+        changes: &[String],
+    ) -> Result<Settings, RunFailure> {
+        let none = || RunFailure::untouched(Cause::NoBackfill(revision.clone()));
+        let mut found = self.backfill_status(Some(revision)).await?;
+        let mut settings = found.pop().ok_or_else(none)?.settings;
+        for change in changes {
+            settings
+                .set(change)
+                .map_err(|error| RunFailure::untouched(Cause::Setting(error)))?;
+        }
+        let store = self.history.backfills();
+        self.change_backfill(revision, store.set_settings(revision.as_str(), &settings))
+            .await?;
+        Ok(settings)
+    }
+
+    async fn change_backfill(
+        &self,
+        revision: &RevisionId,
+        change: crate::driver::Statement,
+    ) -> Result<(), RunFailure> {
+        let changed = async {
+            let mut session = self.session().await?;
+            let store = self.history.backfills();
+            match store.change(&mut *session, change).await? {
+                true => Ok(()),
+                false => Err(Cause::NoBackfill(revision.clone())),
+            }
+        };
+        changed.await.map_err(RunFailure::untouched)
+    }
+
+    /// Has the rows that a backfill has set aside worked on once more; returns how many they are. A run to its revision
+    /// does it.
+    ///
+    /// # Errors
+    /// [`Cause::NoBackfill`]; a database error.
+    pub async fn retry_backfill(&self, revision: &RevisionId) -> Result<u64, RunFailure> {
+        let retried = async {
+            let (job, mut session) = self.known_job(revision).await?;
+            let failed = |error| backfill_failed(&step_of(revision, job.direction()), error);
+            job.retry(&mut *session).await.map_err(failed)
+        };
+        retried.await.map_err(RunFailure::untouched)
+    }
+
+    /// Gives a backfill up that is not done: nothing is known of it any more, and the rows that were worked on stay as they
+    /// are.
+    ///
+    /// # Errors
+    /// [`Cause::NoBackfill`]; a database error.
+    pub async fn abandon_backfill(&self, revision: &RevisionId) -> Result<(), RunFailure> {
+        self.set_backfill_state(revision, State::Stopped).await?;
+        let given_up = async {
+            let (job, mut session) = self.known_job(revision).await?;
+            let failed = |error| backfill_failed(&step_of(revision, job.direction()), error);
+            job.abandon(&mut *session).await.map_err(failed)
+        };
+        given_up.await.map_err(RunFailure::untouched)
+    }
+
+    /// The job of a backfill that has begun, without asking its code whether it is the same.
+    async fn known_job(&self, revision: &RevisionId) -> Result<(Job, Lent), Cause> {
+        let mut session = self.session().await?;
+        let store = self.history.backfills();
+        let records = store.read(&mut *session, Some(revision.as_str())).await?;
+        let record = records
+            .into_iter()
+            .find(|record| record.state != State::Done)
+            .ok_or_else(|| Cause::NoBackfill(revision.clone()))?;
+        let job = Job::known(&mut *session, revision, &record, store).await;
+        match job {
+            Ok(job) => Ok((job, session)),
+            Err(error) => Err(backfill_failed(
+                &step_of(revision, Direction::Upgrade),
+                error,
+            )),
+        }
+    }
+}
+
+fn step_of(revision: &RevisionId, direction: Direction) -> Step {
+    Step {
+        revision: revision.clone(),
+        direction,
+        removes: Vec::new(),
+        adds: Vec::new(),
+    }
+}
+
+async fn transformer(
+    job: &Job,
+    code: &dyn Backfill,
+    ready: &Ready,
+) -> Result<Option<Box<dyn Transformer>>, BackfillError> {
+    match job.change() {
+        Change::Transform => Ok(Some(code.open(&ready.call).await?)),
+        Change::Expression(_) => Ok(None),
+    }
+}
+
+fn borrowed(
+    transformer: &mut Option<Box<dyn Transformer>>,
+) -> Option<&mut (dyn Transformer + 'static)> {
+    transformer.as_deref_mut()
+}
+
+/// What the author's own statement failed with.
+fn denied((statement, error): (String, BackfillError)) -> BackfillError {
+    match error {
+        BackfillError::Database(source) => MigrationError::Statement {
+            statement: (!statement.is_empty()).then(|| {
+                Box::new(StatementSource {
+                    sql: statement,
+                    origin: None,
+                })
+            }),
+            source,
+        }
+        .into(),
+        error => error,
+    }
+}
+
+fn backfill_failed(step: &Step, error: BackfillError) -> Cause {
+    match error {
+        BackfillError::Cancelled | BackfillError::Migration(MigrationError::Cancelled) => {
+            Cause::Cancelled
+        }
+        BackfillError::Migration(source) => super::step::failed(step, source),
+        source => Cause::Backfill {
+            step: Box::new(step.clone()),
+            source: Box::new(source),
+        },
+    }
+}

@@ -1,0 +1,221 @@
+//! Workers are killed, and the server goes down, while others write.
+//!
+//! `WHIMBREL_TEST_CHAOS_ROWS` says how many rows the table has, and for how many seconds writers are watched before there is a
+//! backfill comes from `WHIMBREL_TEST_CHAOS_BASELINE`; how long their transactions take is printed.
+
+#![expect(
+    clippy::print_stderr,
+    reason = "what happened when is what a long run is for"
+)]
+
+use std::env;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use whimbrel_tests::{Cluster, Database, Project, guest};
+
+use super::writers::{write, write_once};
+use super::{COUNTING, TABLE, WRONG, leftovers, sql};
+
+const ROWS: u32 = 30_000;
+
+/// What makes the new values.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Code {
+    Sql,
+    Component,
+}
+
+fn number(variable: &str, default: u32) -> u32 {
+    let given = env::var(variable);
+    given.map_or(default, |text| text.parse().unwrap())
+}
+
+fn project(db: &Database, rows: u32, code: Code) -> Project {
+    let project = Project::empty().on(db);
+    let pace = match rows {
+        ROWS => "batch = \"20ms\"\nrate = 12000\n",
+        _ => "batch = \"100ms\"\n",
+    };
+    project.write("whimbrel.toml", format!("[backfill]\n{pace}"));
+    let table = format!(
+        "{TABLE};\nINSERT INTO items (id, amount) SELECT i, i % 1000 FROM generate_series(1, {rows}) AS i;"
+    );
+    project.sql_migration("a", "", &table, "DROP TABLE items;");
+    match code {
+        Code::Sql => project.write("migrations/b_test.sql", sql("b", "a", COUNTING)),
+        Code::Component => {
+            let manifest = "id = \"b\"\nrevises = [\"a\"]\nmessage = \"b\"\ncomponent = \"migration.wasm\"\n\
+                 transaction = \"batches\"\n[params]\nmode = \"right\"\n[capabilities]\n\
+                 select = [\"items(id, amount, runs, remark)\"]\nupdate = [\"items(doubled, runs, remark)\"]\n";
+            project.write("migrations/b/migration.toml", manifest);
+            project.write(
+                "migrations/b/migration.wasm",
+                std::fs::read(guest("filler")).unwrap(),
+            );
+        }
+    }
+    project
+}
+
+/// Those who write meanwhile, and how long each of their transactions took.
+#[derive(Clone, Default)]
+struct Writers {
+    took: Arc<Mutex<Vec<Duration>>>,
+    give_up: Arc<AtomicBool>,
+}
+
+impl Writers {
+    /// Writes, through whatever happens to the server, until the backfill is over.
+    async fn keep_writing(self, url: String, rows: u32, seed: u64, code: Code) {
+        let mut rng = StdRng::seed_from_u64(seed);
+        while !self.give_up.load(Ordering::Relaxed) {
+            let Ok((mut client, connection)) =
+                tokio_postgres::connect(&url, tokio_postgres::NoTls).await
+            else {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                continue;
+            };
+            tokio::spawn(connection);
+            while !self.give_up.load(Ordering::Relaxed) {
+                let mut sql = write(&mut rng, rows.into());
+                if code == Code::Component {
+                    // Its new values are made of this column as well.
+                    sql = sql.replace("SET remark =", "SET runs = 0, remark =");
+                }
+                let started = Instant::now();
+                match write_once(&mut client, &sql).await {
+                    Ok(true) => self.took.lock().unwrap().push(started.elapsed()),
+                    Ok(false) => return,
+                    Err(_) => break,
+                }
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        }
+    }
+
+    /// How long they took since the last time that this was asked; returns how many they were.
+    fn tell(&self, when: &str) -> usize {
+        let mut took = std::mem::take(&mut *self.took.lock().unwrap());
+        took.sort_unstable();
+        let at = |part: f64| {
+            took.get((took.len() as f64 * part) as usize)
+                .copied()
+                .unwrap_or_default()
+        };
+        eprintln!(
+            "writers {when}: {} transactions, median {:?}, p99 {:?}, longest {:?}",
+            took.len(),
+            at(0.5),
+            at(0.99),
+            took.last().copied().unwrap_or_default()
+        );
+        took.len()
+    }
+}
+
+fn rows_done(project: &Project) -> (u64, String) {
+    let status = project
+        .run(["backfill", "status", "--json"])
+        .succeeds()
+        .json();
+    let state = status[0]["state"].as_str().unwrap().to_owned();
+    (status[0]["counts"]["read"].as_u64().unwrap(), state)
+}
+
+fn survive(code: Code) {
+    let rows = number("WHIMBREL_TEST_CHAOS_ROWS", ROWS);
+    let mut cluster = Cluster::start(15).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let db = runtime.block_on(Database::on(&cluster, 15));
+    let project = project(&db, rows, code);
+    project.run(["upgrade", "a"]).succeeds();
+
+    let writers = Writers::default();
+    let tasks: Vec<_> = (0..2)
+        .map(|seed| runtime.spawn(writers.clone().keep_writing(db.url(), rows, seed, code)))
+        .collect();
+    let baseline = number("WHIMBREL_TEST_CHAOS_BASELINE", 0);
+    if baseline > 0 {
+        std::thread::sleep(Duration::from_secs(baseline.into()));
+        writers.tell("before");
+    }
+    let started = Instant::now();
+    project.run(["upgrade", "--detach"]).succeeds();
+    let mut rng = StdRng::seed_from_u64(7);
+    let mut workers = Vec::new();
+    let pauses = match rows {
+        ROWS => 150..500,
+        _ => 3_000..8_000,
+    };
+    for round in 0..8 {
+        while workers.len() < 3 {
+            workers.push(project.start(["backfill", "work", "b"]));
+        }
+        std::thread::sleep(Duration::from_millis(rng.random_range(pauses.clone())));
+        workers
+            .swap_remove(rng.random_range(0..workers.len()))
+            .kill();
+        eprintln!(
+            "{:?}: killed a worker, {} rows done",
+            started.elapsed(),
+            rows_done(&project).0
+        );
+        match round {
+            3 => {
+                cluster.crash().unwrap();
+                cluster.restart().unwrap();
+                eprintln!(
+                    "{:?}: crashed the server and started it again",
+                    started.elapsed()
+                );
+            }
+            5 => {
+                project.run(["backfill", "pause"]).succeeds();
+                std::thread::sleep(Duration::from_millis(600));
+                project.run(["backfill", "resume"]).succeeds();
+                eprintln!("{:?}: paused and resumed", started.elapsed());
+            }
+            _ => {}
+        }
+    }
+    let (_, state) = rows_done(&project);
+    assert_ne!(state, "done", "it was over before the end of the chaos");
+    project.run(["backfill", "set", "rate=none"]).succeeds();
+    project.run(["upgrade"]).succeeds();
+    eprintln!("{:?}: all is done", started.elapsed());
+    for worker in workers {
+        worker.wait();
+    }
+    writers.give_up.store(true, Ordering::Relaxed);
+    runtime.block_on(async {
+        for task in tasks {
+            task.await.unwrap();
+        }
+        assert!(writers.tell("meanwhile") > 100);
+        assert_eq!(db.value(WRONG).await, "0");
+        assert_eq!(leftovers(&db).await, [""; 0]);
+        assert_eq!(
+            db.value("SELECT version_num FROM whimbrel_version").await,
+            "b"
+        );
+        eprintln!(
+            "{} rows, every one of them right",
+            db.value("SELECT count(*) FROM items").await
+        );
+    });
+    drop(db);
+}
+
+#[test]
+fn workers_and_servers_that_die_leave_every_row_of_an_update_right() {
+    survive(Code::Sql);
+}
+
+#[test]
+fn workers_and_servers_that_die_leave_every_row_of_a_component_right() {
+    survive(Code::Component);
+}
