@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: Whimbrel beside its peers, in the same run, on the same durable PostgreSQL 15 cluster.
 
+mod backfill;
 mod checks;
 mod components;
 mod fill;
@@ -7,9 +8,11 @@ mod graph;
 mod layout;
 mod measure;
 mod peer;
+mod python;
 mod report;
 mod server;
 mod steps;
+mod writers;
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -54,6 +57,12 @@ enum Bench {
     Checks,
     /// A guest that fills a column, beside the same loop in native code.
     Fill,
+    /// A backfill, beside a native loop with the same batches and one UPDATE.
+    Backfill,
+    /// The same in Python, beside loops with psycopg2.
+    Python,
+    /// Transactions beside a throttled backfill.
+    Writers,
     /// Thousands of revisions on disk: reading, planning, listing.
     Graph,
     /// A graph of a hundred thousand revisions, and a plan, in memory.
@@ -105,6 +114,15 @@ pub(crate) fn run_benches(options: &Options) -> Result<()> {
     }
     if options.includes(Bench::Fill) {
         fill::compare(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Backfill) {
+        backfill::compare(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Python) {
+        python::compare(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Writers) {
+        writers::compare(&bed, &mut report)?;
     }
     if options.includes(Bench::Graph) {
         graph::compare(&bed, &mut report)?;
