@@ -18,6 +18,7 @@ mod ending;
 mod error;
 mod job;
 mod keys;
+mod lag;
 mod notes;
 mod old_values;
 mod pace;

@@ -3,7 +3,9 @@
 use std::time::{Duration, Instant};
 
 use super::batch::read;
+use super::error::BackfillError;
 use super::job::Job;
+use super::lag::Lag;
 use super::record::{Record, State};
 use super::settings::Settings;
 use crate::driver::{Dialect, DriverError, Session, Statement, Value};
@@ -97,7 +99,8 @@ impl Job {
         &self,
         session: &mut dyn Session,
         record: &Record,
-    ) -> Result<Order, DriverError> {
+        lag: &mut Lag,
+    ) -> Result<Order, BackfillError> {
         match record.state {
             State::Running => {}
             State::Paused => return Ok(Order::Wait("paused".to_owned())),
@@ -119,14 +122,12 @@ impl Job {
         if self.dialect == Dialect::Sqlite {
             return Ok(Order::Work);
         }
-        if let Some(most) = settings.max_lag {
-            let lag = first_number(session, LAG).await?;
-            if lag > most.as_millis() as f64 {
-                return Ok(Order::Wait(format!(
-                    "a replica is {:.1} s behind",
-                    lag / 1_000.0
-                )));
-            }
+        if let Some(most) = settings.max_lag
+            && let Some((replica, behind)) = lag.look(session).await?
+            && behind > most
+        {
+            let seconds = behind.as_secs_f64();
+            return Ok(Order::Wait(format!("{replica} is {seconds:.1} s behind")));
         }
         if let Some(most) = settings.max_dead {
             let sql = format!("{DEAD} '{}'::regclass", self.table.name.replace('\'', "''"));
@@ -140,10 +141,6 @@ impl Job {
         Ok(Order::Work)
     }
 }
-
-/// Milliseconds that the slowest replica is behind. One that has nothing to replay is not.
-const LAG: &str = "SELECT coalesce(max(EXTRACT(EPOCH FROM replay_lag) * 1000), 0)::double precision \
-     FROM pg_catalog.pg_stat_replication";
 
 const DEAD: &str = "SELECT coalesce(max(n_dead_tup), 0)::double precision FROM pg_catalog.pg_stat_all_tables WHERE relid =";
 

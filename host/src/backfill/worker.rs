@@ -11,6 +11,7 @@ use super::batch::{Place, Prepared, Written};
 use super::error::BackfillError;
 use super::job::Job;
 use super::keys::Span;
+use super::lag::Lag;
 use super::pace::{Order, Pace};
 use super::record::{Range, Record, State};
 use super::rows::Transformer;
@@ -48,6 +49,7 @@ pub(super) struct Worker {
     rows: u64,
     told: String,
     signed: Option<Instant>,
+    lag: Lag,
 }
 
 /// Its connections, and what makes new values on each.
@@ -98,6 +100,7 @@ impl Worker {
             rows: 0,
             told: String::new(),
             signed: None,
+            lag: Lag::default(),
         }
     }
 
@@ -307,7 +310,7 @@ impl Worker {
                     total: Some(record.estimate.max(record.rows_read)),
                 });
             }
-            match job.order(writer, &record).await? {
+            match job.order(writer, &record, &mut self.lag).await? {
                 Order::End(State::Done, _) => return Ok(Next::End(Ended::Done)),
                 Order::End(State::Failed, reason) => return Err(BackfillError::Failed(reason)),
                 Order::End(..) => return Err(BackfillError::Stopped),

@@ -1,6 +1,7 @@
 //! The life of one server: initialise, start, crash, restart, stop.
 
 use std::fs::{self, File};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::thread;
@@ -35,7 +36,7 @@ impl Setup {
             major,
             settings: "fsync = off\nfull_page_writes = off\nmax_connections = 200\nshared_buffers = 64MB\n"
                 .to_owned(),
-            authentication: "local all all trust\nhost all all 127.0.0.1/32 trust\n".to_owned(),
+            authentication: "local all all trust\nhost all,replication all 127.0.0.1/32 trust\n".to_owned(),
             files: Vec::new(),
         }
     }
@@ -101,29 +102,71 @@ impl Cluster {
         Setup::new(major).start()
     }
 
+    /// Starts a replica, which streams from this server, with a folder and a port of its own. It needs `pg_basebackup`,
+    /// which comes with Debian's server.
+    ///
+    /// # Errors
+    /// When it cannot be made, or does not start.
+    pub fn standby(&self) -> Result<Self> {
+        let mut standby = Self::stopped(self.server.clone(), self.account)?;
+        let output = standby
+            .command("pg_basebackup")
+            .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
+            .args(["--host=127.0.0.1", "--username=postgres"])
+            .arg(format!("--port={}", self.port))
+            .arg("--pgdata")
+            .arg(standby.data_folder())
+            .output()
+            .context("cannot run `pg_basebackup` (by util-linux's `setpriv`)")?;
+        ensure!(
+            output.status.success(),
+            "`pg_basebackup` failed:\n{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        let mut configuration = File::options()
+            .append(true)
+            .open(standby.data_folder().join("postgresql.auto.conf"))?;
+        configuration.write_all(standby.place().as_bytes())?;
+        standby.restart().context("cannot start a replica")?;
+        Ok(standby)
+    }
+
     fn launch(setup: Setup) -> Result<Self> {
-        leftovers::sweep();
         let server = Server::find(setup.major)?;
-        let account = Account::choose()?;
+        let mut cluster = Self::stopped(server, Account::choose()?)?;
+        cluster.initialise(&setup)?;
+        cluster
+            .restart()
+            .with_context(|| format!("cannot start a PostgreSQL {} cluster", setup.major))?;
+        Ok(cluster)
+    }
+
+    /// A folder for a server that has no data yet.
+    fn stopped(server: Server, account: Account) -> Result<Self> {
+        leftovers::sweep();
         let folder = tempfile::Builder::new()
             .prefix(leftovers::FOLDER_PREFIX)
             .tempdir()
             .context("cannot create a cluster's folder")?;
         let claim = leftovers::claim(folder.path())?;
         account.own(folder.path())?;
-        let mut cluster = Self {
+        Ok(Self {
             server,
             account,
             port: free_port()?,
             postmaster: None,
             folder,
             _claim: claim,
-        };
-        cluster.initialise(&setup)?;
-        cluster
-            .restart()
-            .with_context(|| format!("cannot start a PostgreSQL {} cluster", setup.major))?;
-        Ok(cluster)
+        })
+    }
+
+    /// The settings that say where it listens.
+    fn place(&self) -> String {
+        format!(
+            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n",
+            self.port,
+            self.folder.path().display()
+        )
     }
 
     /// The URL of a database of this cluster, for the superuser, over TCP.
@@ -217,12 +260,7 @@ impl Cluster {
             "`initdb` failed:\n{}",
             String::from_utf8_lossy(&output.stderr)
         );
-        let configuration = format!(
-            "listen_addresses = '127.0.0.1'\nport = {}\nunix_socket_directories = '{}'\n{}",
-            self.port,
-            self.folder.path().display(),
-            setup.settings
-        );
+        let configuration = self.place() + &setup.settings;
         fs::write(data.join("postgresql.auto.conf"), configuration)?;
         fs::write(data.join("pg_hba.conf"), &setup.authentication)?;
         for (name, contents) in &setup.files {

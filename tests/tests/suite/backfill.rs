@@ -8,6 +8,7 @@ mod control;
 mod keys;
 mod machines;
 mod protocol;
+mod replica;
 mod splitting;
 mod states;
 mod trial;

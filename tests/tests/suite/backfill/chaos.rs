@@ -15,10 +15,10 @@ use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use whimbrel_tests::{Cluster, Database, Project, guest};
+use whimbrel_tests::{Backend, Cluster, Database, Project, guest};
 
-use super::writers::{write, write_once};
-use super::{COUNTING, TABLE, WRONG, leftovers, sql};
+use super::writers::{once, write, write_once};
+use super::{COUNTING, TABLE, WRONG, filled, leftovers, sql};
 
 const ROWS: u32 = 30_000;
 
@@ -41,9 +41,7 @@ fn project(db: &Database, rows: u32, code: Code) -> Project {
         _ => "batch = \"100ms\"\n",
     };
     project.write("whimbrel.toml", format!("[backfill]\n{pace}"));
-    let table = format!(
-        "{TABLE};\nINSERT INTO items (id, amount) SELECT i, i % 1000 FROM generate_series(1, {rows}) AS i;"
-    );
+    let table = format!("{TABLE};\n{}", filled(db.backend(), rows));
     project.sql_migration("a", "", &table, "DROP TABLE items;");
     match code {
         Code::Sql => project.write("migrations/b_test.sql", sql("b", "a", COUNTING)),
@@ -70,22 +68,35 @@ struct Writers {
 
 impl Writers {
     /// Writes, through whatever happens to the server, until the backfill is over.
-    async fn keep_writing(self, url: String, rows: u32, seed: u64, code: Code) {
+    async fn keep_writing(self, db: Arc<Database>, rows: u32, seed: u64, code: Code) {
         let mut rng = StdRng::seed_from_u64(seed);
+        let mut next = || {
+            let sql = write(&mut rng, rows.into());
+            match code {
+                Code::Sql => sql,
+                // Its new values are made of this column as well.
+                Code::Component => sql.replace("SET remark =", "SET runs = 0, remark ="),
+            }
+        };
         while !self.give_up.load(Ordering::Relaxed) {
+            if db.backend() == Backend::Sqlite {
+                let started = Instant::now();
+                if !once(&db, &next()).await {
+                    return;
+                }
+                self.took.lock().unwrap().push(started.elapsed());
+                tokio::time::sleep(Duration::from_millis(1)).await;
+                continue;
+            }
             let Ok((mut client, connection)) =
-                tokio_postgres::connect(&url, tokio_postgres::NoTls).await
+                tokio_postgres::connect(&db.url(), tokio_postgres::NoTls).await
             else {
                 tokio::time::sleep(Duration::from_millis(50)).await;
                 continue;
             };
             tokio::spawn(connection);
             while !self.give_up.load(Ordering::Relaxed) {
-                let mut sql = write(&mut rng, rows.into());
-                if code == Code::Component {
-                    // Its new values are made of this column as well.
-                    sql = sql.replace("SET remark =", "SET runs = 0, remark =");
-                }
+                let sql = next();
                 let started = Instant::now();
                 match write_once(&mut client, &sql).await {
                     Ok(true) => self.took.lock().unwrap().push(started.elapsed()),
@@ -126,17 +137,39 @@ fn rows_done(project: &Project) -> (u64, String) {
     (status[0]["counts"]["read"].as_u64().unwrap(), state)
 }
 
-fn survive(code: Code) {
+/// Nobody else can tell that a worker of SQLite was killed, and there is one range: this lets its lease run out.
+fn let_time_pass(db: &Database) {
+    let connection = db.connect_sqlite();
+    connection.busy_timeout(Duration::from_secs(20)).unwrap();
+    connection
+        .execute("UPDATE whimbrel_backfill_range SET lease_until = 0", [])
+        .unwrap();
+}
+
+fn survive(backend: Backend, code: Code) {
     let rows = number("WHIMBREL_TEST_CHAOS_ROWS", ROWS);
-    let mut cluster = Cluster::start(15).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    let db = runtime.block_on(Database::on(&cluster, 15));
+    let mut cluster = match backend {
+        Backend::Postgres(major) => Some((Cluster::start(major).unwrap(), major)),
+        Backend::Sqlite => None,
+    };
+    let db = Arc::new(match &cluster {
+        Some((cluster, major)) => runtime.block_on(Database::on(cluster, *major)),
+        None => Database::sqlite(),
+    });
+    let crew = if cluster.is_some() { 3 } else { 1 };
     let project = project(&db, rows, code);
     project.run(["upgrade", "a"]).succeeds();
 
     let writers = Writers::default();
     let tasks: Vec<_> = (0..2)
-        .map(|seed| runtime.spawn(writers.clone().keep_writing(db.url(), rows, seed, code)))
+        .map(|seed| {
+            runtime.spawn(
+                writers
+                    .clone()
+                    .keep_writing(Arc::clone(&db), rows, seed, code),
+            )
+        })
         .collect();
     let baseline = number("WHIMBREL_TEST_CHAOS_BASELINE", 0);
     if baseline > 0 {
@@ -152,7 +185,7 @@ fn survive(code: Code) {
         _ => 3_000..8_000,
     };
     for round in 0..8 {
-        while workers.len() < 3 {
+        while workers.len() < crew {
             workers.push(project.start(["backfill", "work", "b"]));
         }
         std::thread::sleep(Duration::from_millis(rng.random_range(pauses.clone())));
@@ -164,8 +197,8 @@ fn survive(code: Code) {
             started.elapsed(),
             rows_done(&project).0
         );
-        match round {
-            3 => {
+        match (round, &mut cluster) {
+            (3, Some((cluster, _))) => {
                 cluster.crash().unwrap();
                 cluster.restart().unwrap();
                 eprintln!(
@@ -173,13 +206,16 @@ fn survive(code: Code) {
                     started.elapsed()
                 );
             }
-            5 => {
+            (5, _) => {
                 project.run(["backfill", "pause"]).succeeds();
                 std::thread::sleep(Duration::from_millis(600));
                 project.run(["backfill", "resume"]).succeeds();
                 eprintln!("{:?}: paused and resumed", started.elapsed());
             }
             _ => {}
+        }
+        if cluster.is_none() {
+            let_time_pass(&db);
         }
     }
     let (_, state) = rows_done(&project);
@@ -212,10 +248,15 @@ fn survive(code: Code) {
 
 #[test]
 fn workers_and_servers_that_die_leave_every_row_of_an_update_right() {
-    survive(Code::Sql);
+    survive(Backend::Postgres(15), Code::Sql);
 }
 
 #[test]
 fn workers_and_servers_that_die_leave_every_row_of_a_component_right() {
-    survive(Code::Component);
+    survive(Backend::Postgres(15), Code::Component);
+}
+
+#[test]
+fn workers_that_die_leave_every_row_of_a_component_right_in_a_file() {
+    survive(Backend::Sqlite, Code::Component);
 }

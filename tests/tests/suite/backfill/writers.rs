@@ -36,7 +36,7 @@ pub(super) fn write(rng: &mut StdRng, rows: i64) -> String {
 }
 
 /// One transaction of a writer; `false` when the backfill is over, which nothing can be written between and its end.
-async fn once(db: &Database, sql: &str) -> bool {
+pub(super) async fn once(db: &Database, sql: &str) -> bool {
     match db.backend() {
         // A thread that waits for the database must not be one that whoever has it is polled on.
         Backend::Sqlite => tokio::task::block_in_place(|| {
