@@ -8,8 +8,8 @@ mod graph;
 mod layout;
 mod measure;
 mod peer;
-mod python;
 mod report;
+mod scripted;
 mod server;
 mod steps;
 mod writers;
@@ -61,6 +61,8 @@ enum Bench {
     Backfill,
     /// The same in Python, beside loops with psycopg2.
     Python,
+    /// The same in JavaScript, beside a loop with `pg` in Node.
+    Javascript,
     /// Transactions beside a throttled backfill.
     Writers,
     /// Thousands of revisions on disk: reading, planning, listing.
@@ -119,7 +121,10 @@ pub(crate) fn run_benches(options: &Options) -> Result<()> {
         backfill::compare(&bed, &mut report)?;
     }
     if options.includes(Bench::Python) {
-        python::compare(&bed, &mut report)?;
+        scripted::python(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Javascript) {
+        scripted::javascript(&bed, &mut report)?;
     }
     if options.includes(Bench::Writers) {
         writers::compare(&bed, &mut report)?;

@@ -140,3 +140,20 @@ pub(crate) fn python_packages(packages: &[&str]) -> Result<PathBuf> {
     }
     Ok(programs)
 }
+
+/// A folder of modules for Node with some packages; their programs are in its `.bin`.
+pub(crate) fn node_packages(packages: &[&str]) -> Result<PathBuf> {
+    let folder = target_folder().join("tools/javascript");
+    let installed = folder.join("installed.txt");
+    let wanted = packages.join("\n");
+    debian(&["node", "npm"], &["nodejs", "npm"])?;
+    if fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
+        eprintln!("installing {} from npm", packages.join(", "));
+        fs::create_dir_all(&folder)?;
+        let mut npm = Command::new("npm");
+        npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
+        output(npm.arg(&folder).args(packages))?;
+        fs::write(&installed, wanted)?;
+    }
+    Ok(folder.join("node_modules"))
+}
