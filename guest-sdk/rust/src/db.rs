@@ -155,6 +155,14 @@ impl Db {
         Ok(Batches::new(stream, rows))
     }
 
+    /// The columns of all rows of a table, in batches of at most `rows` (at least 1). Names are as in SQL.
+    ///
+    /// # Errors
+    /// As [`Db::cursor`].
+    pub fn copy_out(&self, table: &str, columns: &[&str], rows: u32) -> Result<Batches, Error> {
+        Ok(Batches::new(self.host.copy_out(table, columns)?, rows))
+    }
+
     /// Runs `work` in a savepoint: what it did is kept when it returns `Ok` and undone when it returns an error,
     /// after which the migration can go on.
     ///

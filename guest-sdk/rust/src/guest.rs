@@ -36,9 +36,20 @@ impl Host for Imports {
     }
 
     fn open_cursor(&self, statement: &str, params: &[Value]) -> Result<Box<dyn RowStream>, Error> {
-        let cursor = sql::open_cursor(statement, params, TextForm::Cells)?;
-        let columns = cursor.columns().into();
-        Ok(Box::new(Stream { cursor, columns }))
+        Ok(Stream::over(sql::open_cursor(
+            statement,
+            params,
+            TextForm::Cells,
+        )?))
+    }
+
+    fn copy_out(&self, table: &str, columns: &[&str]) -> Result<Box<dyn RowStream>, Error> {
+        let columns: Vec<String> = columns.iter().map(ToString::to_string).collect();
+        Ok(Stream::over(bulk::copy_out(
+            table,
+            &columns,
+            TextForm::Cells,
+        )?))
     }
 
     fn open_savepoint(&self) -> Result<Box<dyn Savepoint>, Error> {
@@ -77,6 +88,13 @@ impl Host for Imports {
 struct Stream {
     cursor: sql::Cursor,
     columns: Rc<[Column]>,
+}
+
+impl Stream {
+    fn over(cursor: sql::Cursor) -> Box<dyn RowStream> {
+        let columns = cursor.columns().into();
+        Box::new(Self { cursor, columns })
+    }
 }
 
 impl RowStream for Stream {

@@ -99,6 +99,14 @@ pub trait Host {
     /// As [`Host::execute`].
     fn open_cursor(&self, statement: &str, params: &[Value]) -> Result<Box<dyn RowStream>, Error>;
 
+    /// Opens a cursor over some columns of all rows of a table. Names are as in SQL.
+    ///
+    /// # Errors
+    /// As [`Host::execute`].
+    fn copy_out(&self, table: &str, columns: &[&str]) -> Result<Box<dyn RowStream>, Error> {
+        self.open_cursor(&format!("SELECT {} FROM {table}", columns.join(", ")), &[])
+    }
+
     /// Sets a savepoint.
     ///
     /// # Errors

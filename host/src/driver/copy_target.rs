@@ -1,11 +1,11 @@
-//! Where rows go in bulk.
+//! Where rows go in bulk, and come from.
 
 use std::fmt::{self, Write as _};
 
 use super::{Dialect, DriverError};
 use crate::sql::{Lexer, TokenKind, names};
 
-/// A table and those of its columns that get values, in their order; the others get their defaults.
+/// A table and those of its columns that are read, or get values, in their order; the others get their defaults.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyTarget {
     table: String,
@@ -48,7 +48,8 @@ impl CopyTarget {
         }
         if quoted.is_empty() {
             return Err(DriverError::Conversion(
-                "no columns are given: name those that the rows have values for".to_owned(),
+                "no columns are given: name those that the rows have values for, or that are read"
+                    .to_owned(),
             ));
         }
         Ok(Self {
@@ -57,7 +58,7 @@ impl CopyTarget {
         })
     }
 
-    /// How many columns get values.
+    /// How many columns there are.
     pub fn width(&self) -> usize {
         self.columns.len()
     }
@@ -74,7 +75,6 @@ impl CopyTarget {
     }
 
     /// The statement that reads its columns.
-    #[cfg(feature = "postgres")]
     pub(crate) fn select(&self) -> String {
         format!("SELECT {} FROM {}", self.list(), self.table)
     }

@@ -11,7 +11,7 @@ use super::bindings::whimbrel::migrate::{bulk, context, log, sql, types};
 use super::convert;
 use super::guest::Guest;
 use super::loan::{Cursor, Refusal, Savepoint, SavepointEnd};
-use crate::driver::DriverError;
+use crate::driver::{DriverError, Value};
 use crate::migration::MigrationError;
 
 /// What a host call fails with.
@@ -54,6 +54,25 @@ impl types::Host for Guest {
 }
 
 impl Guest {
+    /// A cursor of the guest's.
+    async fn open(
+        &mut self,
+        statement: &str,
+        params: &[Value],
+        text: types::TextForm,
+    ) -> Result<Resource<Cursor>, CallError> {
+        let cursor = self.loan.new_cursor(text);
+        let serial = cursor.serial();
+        let handle = self.hand_out(cursor)?;
+        match self.loan.open_cursor(serial, statement, params).await {
+            Ok(()) => Ok(handle),
+            Err(error) => {
+                self.table.delete(handle)?;
+                Err(error.into())
+            }
+        }
+    }
+
     /// Every statement passes here first: a call that was told to stop starts no other.
     fn go_on(&self) -> Result<(), CallError> {
         match self.watch.check() {
@@ -132,20 +151,7 @@ impl sql::Host for Guest {
         text: types::TextForm,
     ) -> Result<Resource<Cursor>, CallError> {
         self.go_on()?;
-        let cursor = self.loan.new_cursor(text);
-        let serial = cursor.serial();
-        let handle = self.hand_out(cursor)?;
-        match self
-            .loan
-            .open_cursor(serial, &statement, &convert::params(params))
-            .await
-        {
-            Ok(()) => Ok(handle),
-            Err(error) => {
-                self.table.delete(handle)?;
-                Err(error.into())
-            }
-        }
+        self.open(&statement, &convert::params(params), text).await
     }
 
     async fn open_savepoint(&mut self) -> Result<Resource<Savepoint>, CallError> {
@@ -242,6 +248,17 @@ impl bulk::Host for Guest {
         let batch = Arc::new(convert::sent_batch(rows)?);
         let copied = self.loan.copy_in(&table, &columns, &batch).await?;
         Ok(i64::try_from(copied).unwrap_or(i64::MAX))
+    }
+
+    async fn copy_out(
+        &mut self,
+        table: String,
+        columns: Vec<String>,
+        text: types::TextForm,
+    ) -> Result<Resource<Cursor>, CallError> {
+        self.go_on()?;
+        let statement = self.loan.copy_out(&table, &columns)?;
+        self.open(&statement, &[], text).await
     }
 }
 

@@ -205,6 +205,16 @@ impl Loan {
         Ok(touched)
     }
 
+    /// The statement that reads the columns of a table.
+    pub(super) fn copy_out(
+        &mut self,
+        table: &str,
+        columns: &[String],
+    ) -> Result<String, DriverError> {
+        let from = CopyTarget::new(table, columns, self.session.dialect());
+        Ok(self.noted(table, from)?.select())
+    }
+
     /// Runs a statement and reads its rows.
     pub(super) async fn query(&mut self, sql: &str, params: &[Value]) -> Result<Rows, DriverError> {
         self.count()?;

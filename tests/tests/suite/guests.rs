@@ -312,6 +312,7 @@ async fn a_batch_that_lies_is_an_error() {
         ("bulk-lies", "1 values for 4294967295 rows"),
         ("bulk-no-columns", "no columns"),
         ("bulk-injection", "not the name of a table"),
+        ("bulk-injection-out", "not the name of a table"),
     ] {
         let error = error_of(behaviour, "").await;
         let told = format!("{error:?}");

@@ -340,9 +340,12 @@ on_every_database! {
             folder = folder.component(id, parent, "values", &parameters(&read, &write, through));
             parent = id;
         }
-        for (id, through) in [("d", "many"), ("e", "copy")] {
+        for (id, through) in [("d", "many"), ("e", "copy"), ("f", "out_of")] {
             create(&db, kinds, through).await;
-            let read = format!("SELECT id, {names} FROM source ORDER BY id");
+            let read = match through {
+                "out_of" => "source".to_owned(),
+                _ => format!("SELECT id, {names} FROM source ORDER BY id"),
+            };
             let write = match through {
                 "copy" => "copy".to_owned(),
                 _ => format!("INSERT INTO {through} (id, {names}) VALUES ($1, {places})"),
@@ -353,7 +356,7 @@ on_every_database! {
             parent = id;
         }
         up(&engine(&db, folder), "head").await.unwrap();
-        for table in ["rows", "batch", "cursor", "many", "copy"] {
+        for table in ["rows", "batch", "cursor", "many", "copy", "out_of"] {
             is_the_same(&db, kinds, table).await;
         }
     }

@@ -57,6 +57,9 @@ pub fn run(name: &str) -> Outcome {
             let rows = Batch { rows: 1, columns: vec![ColumnData::Int32s(vec![1])], nulls: vec![vec![]] };
             bulk::copy_in("t (n) SELECT 1; --", &["n".to_owned()], &rows).map(|_| ())
         }
+        "bulk-injection-out" => {
+            bulk::copy_out("t (n) UNION SELECT 1; --", &["n".to_owned()], TextForm::Cells).map(|_| ())
+        }
         "endless-query" => sql::query(ENDLESS, &[]).map(|_| ()),
         "endless-cursor" => {
             let cursor = sql::open_cursor(ENDLESS, &[], TextForm::Cells)?;

@@ -1,7 +1,8 @@
 //! A guest that sends every value that it reads back: it runs the statement of the parameter `read` and, for each
 //! row, the statement of the parameter `write` with the row's values. With the parameter `through` set to `batch` or
 //! `cursor` it reads by columns; set to `many` it sends back whole batches, and set to `copy` it copies them into the table
-//! that `write` names, with the columns of the parameter `columns`.
+//! that `write` names, with the columns of the parameter `columns`. Set to `out_of` it copies those columns out of the table that
+//! `read` names.
 
 wit_bindgen::generate!({ path: "../../../wit", world: "migration" });
 
@@ -35,6 +36,14 @@ impl Guest for Values {
                 let cursor = sql::open_cursor(&read, &[], TextForm::Strings)?;
                 while let Some(batch) = cursor.next(1000)? {
                     bulk::copy_in(&write, &columns, &batch)?;
+                }
+                return Ok(());
+            }
+            "out_of" => {
+                let columns: Vec<String> = text("columns")?.split(", ").map(str::to_owned).collect();
+                let cursor = bulk::copy_out(&read, &columns, TextForm::Cells)?;
+                while let Some(batch) = cursor.next(1000)? {
+                    bulk::execute_many(&write, &batch)?;
                 }
                 return Ok(());
             }
