@@ -127,7 +127,7 @@ fn compare(
     loops: &[Loop],
 ) -> Result<()> {
     backfill::prepare_table(bed)?;
-    let backfills = [("one worker", 1), ("two workers", 2)];
+    let backfills = [("1 worker", 1), ("2 workers", 2)];
     let ways: Vec<Way<'_>> = (backfills.iter().map(|&(_, workers)| Way::Backfill(workers)))
         .chain(loops.iter().map(Way::Loop))
         .collect();
