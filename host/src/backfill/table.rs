@@ -35,7 +35,9 @@ struct Unique {
     columns: Vec<String>,
 }
 
-/// Below this many pages' worth of rows the rows are counted.
+/// A table that has fewer rows by the statistics, which may be old or missing, is counted.
+const KNOWN: u64 = 200_000;
+/// How far a table is counted.
 const COUNTED: u64 = 2_000_000;
 
 impl Table {
@@ -282,7 +284,7 @@ async fn postgres(
         key: Vec::new(),
         rows: u64::try_from(number(found.get(3)).max(number(found.get(7)))).unwrap_or_default(),
     };
-    if table.rows < COUNTED {
+    if table.rows < KNOWN {
         table.rows = count(session, &table.name).await?;
     }
     Ok((
@@ -291,7 +293,7 @@ async fn postgres(
     ))
 }
 
-/// Counts the rows of a table that is not known to be large.
+/// Counts the rows of a table.
 async fn count(session: &mut dyn Session, table: &str) -> Result<u64, DriverError> {
     let sql = format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT {COUNTED}) AS counted");
     let found = rows(session, &sql, &[]).await?;

@@ -116,6 +116,14 @@ fn plain_array<'a>(cells: &Cells, element: &Type) -> Option<Parameter<'a>> {
             &mut |array, at| array.push(texts[span(ends, at)].as_bytes()),
             &mut array,
         )?,
+        // The versions of rows, as they were read.
+        (Run::Texts(texts, ends), &Type::XID) => each(
+            &mut |array, at| {
+                let version: u32 = texts[span(ends, at)].parse().ok()?;
+                array.push(&version.to_be_bytes())
+            },
+            &mut array,
+        )?,
         (Run::Blobs(blobs, ends), &Type::BYTEA) => each(
             &mut |array, at| array.push(&blobs[span(ends, at)]),
             &mut array,
@@ -331,6 +339,17 @@ mod tests {
             Parameter::Binary(bytes) => Vec::from_sql(of, &bytes).unwrap(),
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn versions_of_rows_are_sent_as_numbers() {
+        let versions = [Value::from("7"), Value::Null, Value::from("4294967295")];
+        assert_eq!(
+            read::<u32>(&versions, &Type::XID, &Type::OID_ARRAY),
+            [Some(7), None, Some(u32::MAX)]
+        );
+        let odd = array(&cells(&[Value::from("seven")]), &Type::XID, 1).unwrap();
+        assert!(matches!(odd, Parameter::Text(text) if text == "{\"seven\"}"));
     }
 
     #[test]
