@@ -182,7 +182,7 @@ fn survive(backend: Backend, code: Code) {
     let mut workers = Vec::new();
     let pauses = match rows {
         ROWS => 150..500,
-        _ => 3_000..8_000,
+        _ => u64::from(rows / 3_000)..u64::from(rows / 1_250),
     };
     for round in 0..8 {
         while workers.len() < crew {
