@@ -59,9 +59,11 @@ enum Bench {
     Fill,
     /// A backfill, beside a native loop with the same batches and one UPDATE.
     Backfill,
-    /// The same in Python, beside loops with psycopg2.
+    /// A backfill of a hundred times as many rows.
+    Scale,
+    /// A backfill in Python, beside loops with psycopg2.
     Python,
-    /// The same in JavaScript, beside a loop with `pg` in Node.
+    /// A backfill in JavaScript, beside a loop with `pg` in Node.
     Javascript,
     /// Transactions beside a throttled backfill.
     Writers,
@@ -119,6 +121,9 @@ pub(crate) fn run_benches(options: &Options) -> Result<()> {
     }
     if options.includes(Bench::Backfill) {
         backfill::compare(&bed, &mut report)?;
+    }
+    if options.includes(Bench::Scale) {
+        backfill::scale(&bed, &mut report)?;
     }
     if options.includes(Bench::Python) {
         scripted::python(&bed, &mut report)?;

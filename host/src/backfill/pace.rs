@@ -94,6 +94,15 @@ impl Pace {
 }
 
 impl Job {
+    /// How long others are let in after a batch that took so long. PostgreSQL has a queue for each lock; SQLite's writers look
+    /// again every 25 to 50 ms at first, and later less often, and would find one batch after another in their way.
+    pub(super) fn courtesy(&self, took: Duration) -> Duration {
+        match self.dialect {
+            Dialect::Postgresql => Duration::ZERO,
+            Dialect::Sqlite => took / 4,
+        }
+    }
+
     /// What the operator, and the state of the database, have a worker do.
     pub(super) async fn order(
         &self,

@@ -423,7 +423,9 @@ impl Worker {
             if written.is_last {
                 return Ok(Left::Range);
             }
-            let owed = pace.owed(written.counts.read, workers, &settings);
+            let owed = pace
+                .owed(written.counts.read, workers, &settings)
+                .max(job.courtesy(started.elapsed()));
             if !owed.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(owed) => {}

@@ -31,19 +31,9 @@ enum Way {
 
 /// Each way in turn, each on a fresh copy of the table; all must leave the same rows.
 pub(super) fn compare(bed: &Bed, report: &mut Report) -> Result<()> {
-    let component = components::build(bed, "000000000004_backfill")?;
-    let coded = bed.folder.join("backfill");
-    let migration = coded.join("migrations/000000000004_backfill");
-    fs::create_dir_all(&migration)?;
-    fs::write(coded.join("whimbrel.toml"), "")?;
-    fs::copy(component, migration.join("migration.wasm"))?;
-    fs::write(
-        migration.join("migration.toml"),
-        "id = \"000000000004\"\nmessage = \"backfill\"\ncreated = \"2026-11-23T16:00:00Z\"\ncomponent = \"migration.wasm\"\n\
-         transaction = \"batches\"\n\n[capabilities]\nselect = [\"people(family, given, id)\"]\nupdate = [\"people(initials, slug)\"]\n",
-    )?;
+    let coded = coded(bed)?;
     let declared = declared(bed)?;
-    prepare_table(bed)?;
+    prepare_table(bed, bed.rows)?;
 
     let ways = [
         Way::Code(1),
@@ -82,6 +72,44 @@ pub(super) fn compare(bed: &Bed, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// Time for as many rows of a large table as of a small one.
+pub(super) fn scale(bed: &Bed, report: &mut Report) -> Result<()> {
+    const SMALL: u32 = 100_000;
+    const TIMES: u32 = 100;
+    let (coded, declared) = (coded(bed)?, declared(bed)?);
+    let mut taken = Vec::new();
+    for (rows, rounds) in [(SMALL, bed.rounds), (SMALL * TIMES, bed.rounds.min(3))] {
+        prepare_table(bed, rows as usize)?;
+        taken.extend(medians(&[Way::Code(1)], rounds, |way| {
+            Ok(fill(bed, way, &coded, &declared)?.0)
+        })?);
+    }
+    report.ratio(
+        &format!("backfill, each {SMALL} rows of {}", SMALL * TIMES),
+        taken[1] / TIMES,
+        &format!("of {SMALL}"),
+        taken[0],
+        1.0 / 0.9,
+    );
+    Ok(())
+}
+
+/// A project with a component that is a backfill.
+fn coded(bed: &Bed) -> Result<PathBuf> {
+    let component = components::build(bed, "000000000004_backfill")?;
+    let coded = bed.folder.join("backfill");
+    let migration = coded.join("migrations/000000000004_backfill");
+    fs::create_dir_all(&migration)?;
+    fs::write(coded.join("whimbrel.toml"), "")?;
+    fs::copy(component, migration.join("migration.wasm"))?;
+    fs::write(
+        migration.join("migration.toml"),
+        "id = \"000000000004\"\nmessage = \"backfill\"\ncreated = \"2026-11-23T16:00:00Z\"\ncomponent = \"migration.wasm\"\n\
+         transaction = \"batches\"\n\n[capabilities]\nselect = [\"people(family, given, id)\"]\nupdate = [\"people(initials, slug)\"]\n",
+    )?;
+    Ok(coded)
+}
+
 /// A project with an UPDATE as a backfill.
 pub(super) fn declared(bed: &Bed) -> Result<PathBuf> {
     let declared = bed.folder.join("declared");
@@ -97,16 +125,15 @@ pub(super) fn declared(bed: &Bed) -> Result<PathBuf> {
 }
 
 /// The table that every run starts from.
-pub(super) fn prepare_table(bed: &Bed) -> Result<()> {
+pub(super) fn prepare_table(bed: &Bed, rows: usize) -> Result<()> {
     bed.server.create(TEMPLATE, None)?;
     bed.server.execute(
         TEMPLATE,
         &format!(
             "CREATE TABLE people (id bigint PRIMARY KEY, given text NOT NULL, family text NOT NULL, slug text, initials text);
              INSERT INTO people
-             SELECT n, 'Given' || n % 1000, 'Family' || n % 7919 FROM generate_series(1, {}) AS n;
-             ANALYZE people",
-            bed.rows
+             SELECT n, 'Given' || n % 1000, 'Family' || n % 7919 FROM generate_series(1, {rows}) AS n;
+             ANALYZE people"
         ),
     )?;
     bed.server.execute(TEMPLATE, "VACUUM people")

@@ -126,7 +126,7 @@ fn compare(
     programs: &Path,
     loops: &[Loop],
 ) -> Result<()> {
-    backfill::prepare_table(bed)?;
+    backfill::prepare_table(bed, bed.rows)?;
     let backfills = [("1 worker", 1), ("2 workers", 2)];
     let ways: Vec<Way<'_>> = (backfills.iter().map(|&(_, workers)| Way::Backfill(workers)))
         .chain(loops.iter().map(Way::Loop))

@@ -36,7 +36,7 @@ pub(super) fn compare(bed: &Bed, report: &mut Report) -> Result<()> {
         project.join("whimbrel.toml"),
         format!("[backfill]\nrate = {RATE}\nbatch = \"5ms\"\n"),
     )?;
-    backfill::prepare_table(bed)?;
+    backfill::prepare_table(bed, bed.rows)?;
     let subjects = [With::Nothing, With::Backfill];
     let p99 = medians(&subjects, bed.rounds, |with| watch(bed, with, &project))?;
     report.ratio(
