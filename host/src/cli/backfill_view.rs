@@ -179,6 +179,11 @@ fn speed(status: &Status, rate: Option<Rate>, total: u64) -> String {
             thousands(overall as u64),
             seconds(status.seconds)
         ),
+        (State::Running, _)
+            if !status.ranges.is_empty() && status.ranges.iter().all(|range| range.done) =>
+        {
+            "all ranges are done; `whimbrel upgrade` works on what changed, and ends it".to_owned()
+        }
         (State::Running, Some(Rate { mean, deviation })) if mean > 0.0 => {
             // Two standard deviations of the mean to either side.
             let fast = left / (mean + 2.0 * deviation);
