@@ -281,11 +281,8 @@ impl Job {
                 session.rollback().await?;
                 self.open(session).await?;
                 done.counts.bad = 1;
-                done.bad.push(BadRow {
-                    key,
-                    error: reason(&error),
-                    input: None,
-                });
+                done.bad
+                    .push(self.find_bad_row(session, key, &reason(&error)).await?);
             }
             (Err(error), _) => return Err(error),
         }

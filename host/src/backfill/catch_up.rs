@@ -6,7 +6,7 @@ use super::batch::read;
 use super::error::BackfillError;
 use super::job::Job;
 use super::keys::Key;
-use super::record::{BadRow, Counts, Range};
+use super::record::{Counts, Range};
 use super::rows::{Transformer, reason};
 use super::settings::Settings;
 use super::spec::{Change, Keep};
@@ -204,13 +204,13 @@ impl Job {
             return Ok(session.rollback().await?);
         };
         let id = note.remove(0);
-        let row = BadRow {
-            key: Key(note),
-            error: reason(error),
-            input: None,
+        let aside = async {
+            let row = self
+                .find_bad_row(session, Key(note), &reason(error))
+                .await?;
+            self.set_rows_aside(session, &[row], settings).await
         };
-        let aside = self.set_rows_aside(session, &[row], settings).await;
-        if let Err(error) = aside {
+        if let Err(error) = aside.await {
             // The connection takes the transaction with it where it cannot be rolled back.
             let _ = session.rollback().await;
             return Err(error);

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::batch::read;
 use super::error::BackfillError;
 use super::job::Job;
 use super::keys::{Key, shown};
 use super::record::{BadRow, Counts};
 use super::spec::{Drops, Keep};
 use super::statements::Reading;
-use crate::driver::{Batch, DriverError, Session};
+use crate::driver::{Batch, DriverError, Session, Value};
 use crate::migration::MigrationError;
 
 /// Makes new values. It may keep nothing from one call to the next.
@@ -57,6 +58,15 @@ pub(super) struct Judged {
 pub(super) struct Done {
     pub(super) counts: Counts,
     pub(super) bad: Vec<BadRow>,
+}
+
+/// A value of a row that cannot be worked on.
+fn told(value: &Value) -> serde_json::Value {
+    match value {
+        Value::Null => serde_json::Value::Null,
+        Value::Text(text) => text.as_str().into(),
+        other => shown(other).into(),
+    }
 }
 
 impl Job {
@@ -246,13 +256,32 @@ impl Job {
             .collect()
     }
 
+    /// The row of a key, which the database cannot work on.
+    pub(super) async fn find_bad_row(
+        &self,
+        session: &mut dyn Session,
+        key: Key,
+        error: &str,
+    ) -> Result<BadRow, DriverError> {
+        let found = read(session, &self.input(&key)).await?;
+        let rows = Batch::from_rows(self.key_width() + self.reads.len(), found);
+        Ok(match rows.is_empty() {
+            false => self.bad_row(&rows, 0, error),
+            true => BadRow {
+                key,
+                error: error.to_owned(),
+                input: None,
+            },
+        })
+    }
+
     fn bad_row(&self, rows: &Batch, at: usize, error: &str) -> BadRow {
         let row = rows.row(at);
         let input: serde_json::Map<String, serde_json::Value> = self
             .reads
             .iter()
             .zip(&row[self.key_width()..])
-            .map(|(name, value)| (name.trim_matches('"').to_owned(), shown(value).into()))
+            .map(|(name, value)| (name.trim_matches('"').to_owned(), told(value)))
             .collect();
         BadRow {
             key: self.key_of(rows, at),

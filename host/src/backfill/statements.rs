@@ -339,6 +339,22 @@ impl Job {
         }
     }
 
+    /// The key of one row and what new values are made of, whether the condition holds for it or not.
+    pub(super) fn input(&self, key: &Key) -> Statement {
+        let columns: Vec<&str> = (self.table.key.iter().chain(&self.reads))
+            .map(String::as_str)
+            .collect();
+        Statement {
+            sql: format!(
+                "SELECT {} FROM {} WHERE {}",
+                columns.join(", "),
+                self.table.name,
+                self.is_row(1, Reading::Locked)
+            ),
+            params: key.0.clone(),
+        }
+    }
+
     /// What is written of one row.
     pub(super) fn shown_row(&self, key: &Key) -> Statement {
         Statement {

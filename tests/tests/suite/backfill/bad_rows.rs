@@ -111,6 +111,10 @@ on_every_database! {
         db.execute("INSERT INTO items SELECT * FROM old_items").await;
         let failure = up(&engine, "b").await.unwrap_err();
         assert!(matches!(reason(&failure.cause), BackfillError::BadRowsLeft { count: 2, .. }), "{:?}", failure.cause);
+        let rows = engine.bad_rows(&id("b"), 100).await.unwrap();
+        let told: Vec<_> = rows.iter().map(|row| (row.key.as_str(), row.input.as_deref())).collect();
+        let input = Some(r#"{"amount":"7","runs":"0"}"#);
+        assert_eq!(told, [("7", input), ("1007", input)]);
         db.execute("UPDATE items SET amount = 8 WHERE amount = 7").await;
         up(&engine, "b").await.unwrap();
         assert_eq!(db.value(WRONG).await, "0");
