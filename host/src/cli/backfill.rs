@@ -53,7 +53,7 @@ pub(crate) enum Command {
     },
     /// Have the rows that were set aside worked on once more, with the next upgrade
     Retry(Which),
-    /// Change how it runs: workers=4, rate=5000, batch=250ms, max-lag=2s, load=SQL, window=22:00-06:00, max-dead=N,
+    /// Change how it runs, each by itself or with commas between them: workers=4, rate=5000, batch=250ms, max-lag=2s, load=SQL, window=22:00-06:00, max-dead=N,
     /// bad-rows=fail|set-aside|leave, max-bad-rows=N; `none` takes a limit away
     Set {
         /// The revision, where several are going on; then NAME=VALUE
@@ -276,11 +276,28 @@ fn retry(which: &Which, context: &Context) -> Result<Verdict, Failure> {
     Ok(Verdict::Done)
 }
 
+/// The settings of `workers=4,rate=5000`. A load query, which may have commas of its own, is the last.
+fn one_by_one(mut text: &str) -> Vec<&str> {
+    let mut all = Vec::new();
+    while !text.starts_with("load=")
+        && let Some((one, rest)) = text.split_once(',')
+    {
+        all.push(one);
+        text = rest;
+    }
+    all.push(text);
+    all
+}
+
 fn set(mut changes: Vec<String>, context: &Context) -> Result<Verdict, Failure> {
     let revision = match changes.first() {
         Some(first) if !first.contains('=') => Some(changes.remove(0)),
         _ => None,
     };
+    let changes: Vec<String> = (changes.iter())
+        .flat_map(|change| one_by_one(change))
+        .map(str::to_owned)
+        .collect();
     let mut checked = Settings::default();
     for change in &changes {
         let set = checked.set(change);
@@ -348,4 +365,18 @@ fn work(which: &Which, workers: Option<u32>, context: &Context) -> Result<Verdic
     ended?;
     report.message(format_args!("{revision} is done."));
     Ok(Verdict::Done)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_may_come_with_commas_between_them() {
+        assert_eq!(one_by_one("rate=5"), ["rate=5"]);
+        assert_eq!(
+            one_by_one("workers=4,rate=5,load=SELECT a, b=1"),
+            ["workers=4", "rate=5", "load=SELECT a, b=1"]
+        );
+    }
 }
