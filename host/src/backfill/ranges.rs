@@ -12,8 +12,8 @@ const ROWS: u64 = 500_000;
 const MOST: u64 = 256;
 /// A table of more rows is sampled.
 const SAMPLED: u64 = 500_000;
-/// How many rows a sample is to have.
-const SAMPLE: f64 = 100_000.0;
+/// How many rows of each range a sample is to have.
+const SAMPLE: f64 = 2_500.0;
 /// Ranges with fewer rows left are not cut in two.
 const WORTH: u64 = 2_000;
 
@@ -30,7 +30,8 @@ impl Job {
         if self.dialect == Dialect::Sqlite || rows < WORTH || wanted < 2 {
             return Ok(vec![Span::default()]);
         }
-        let sample = (rows > SAMPLED).then(|| (SAMPLE / rows as f64 * 100.0).min(100.0));
+        let sample =
+            (rows > SAMPLED).then(|| (SAMPLE * wanted as f64 / rows as f64 * 100.0).min(100.0));
         let cuts = read(session, &self.cuts(&Span::default(), wanted, sample)).await?;
         let mut after = None;
         let mut spans = Vec::with_capacity(cuts.len() + 1);
