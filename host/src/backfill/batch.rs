@@ -170,8 +170,8 @@ impl Job {
         self.open(session).await?;
         let judged = &prepared.judged;
         let mut done = self.write_judged(session, judged, Reading::Ahead).await?;
-        let mut known = judged.changed_rows();
-        if done.counts.written + done.counts.dropped != judged.changes() {
+        let is_overtaken = done.counts.written + done.counts.dropped != judged.changes();
+        if is_overtaken {
             let again = self.read_unwritten(&prepared.span);
             let rows = session
                 .query(&again.sql, &again.params, ResultLimit::NONE)
@@ -182,11 +182,14 @@ impl Job {
             done.counts.read += first.written + first.dropped;
             done.counts.written += first.written;
             done.counts.dropped += first.dropped;
-            self.forget_notes(session, &prepared.span, &again.rows)
+            self.forget_notes(session, &prepared.span, || again.rows.clone())
                 .await?;
-            known = judged.rows.clone();
         }
-        self.forget_notes(session, &prepared.span, &known).await?;
+        let known = || match is_overtaken {
+            true => judged.rows.clone(),
+            false => judged.changed_rows(),
+        };
+        self.forget_notes(session, &prepared.span, known).await?;
         let advance = Advance {
             range: place.range,
             owner: place.owner,
@@ -215,7 +218,10 @@ impl Job {
         let judged = self.judge(rows, transformer).await?;
         let done = self.write_carefully(session, &judged).await?;
         match note {
-            None => self.forget_notes(session, &span, &judged.rows).await?,
+            None => {
+                self.forget_notes(session, &span, || judged.rows.clone())
+                    .await?
+            }
             Some(note) => self.forget_all_notes(session, &span, note).await?,
         }
         let advance = Advance {
@@ -335,12 +341,12 @@ impl Job {
         &self,
         session: &mut dyn Session,
         span: &Span,
-        rows: &Batch,
+        rows: impl FnOnce() -> Batch + Send,
     ) -> Result<(), DriverError> {
-        if rows.is_empty() || read(session, &self.find_notes(span)).await?.is_empty() {
+        if read(session, &self.find_notes(span)).await?.is_empty() {
             return Ok(());
         }
-        let keys = std::sync::Arc::new(self.keys_of(rows));
+        let keys = std::sync::Arc::new(self.keys_of(&rows()));
         session.execute_many(&self.forget_key(), &keys).await?;
         Ok(())
     }
