@@ -11,6 +11,7 @@
 
 mod batch;
 mod catch_up;
+mod closing;
 mod control;
 mod crew;
 mod declared;
@@ -32,6 +33,7 @@ mod statements;
 mod store;
 mod table;
 mod trial;
+mod watched;
 mod worker;
 
 use async_trait::async_trait;
@@ -41,6 +43,7 @@ pub use declared::Unread;
 pub(crate) use ending::Ending;
 pub use error::BackfillError;
 pub(crate) use job::Job;
+pub(crate) use pace::is_loaded;
 pub use record::{Counts, State};
 pub use rows::{Transformed, Transformer, Verdict};
 pub use settings::{BadRows, InvalidSetting, NAMES as SETTING_NAMES, Settings, Window};

@@ -12,6 +12,7 @@ mod isolation;
 mod locks;
 #[cfg(feature = "postgres")]
 pub mod postgres;
+pub(crate) mod process;
 mod proof;
 pub mod recording;
 pub(crate) mod rehearsal;

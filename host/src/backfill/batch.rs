@@ -54,6 +54,27 @@ pub(super) struct Written {
     pub(super) is_last: bool,
 }
 
+/// Reads rows as columns, as many bytes as a batch may have.
+async fn within_memory(
+    session: &mut dyn Session,
+    statement: &Statement,
+) -> Result<Batch, DriverError> {
+    let limit = ResultLimit {
+        rows: u64::MAX,
+        bytes: LARGEST,
+    };
+    let rows = session.query(&statement.sql, &statement.params, limit).await?;
+    Ok(Batch::from(rows))
+}
+
+/// What the database has and cannot be read is no fault of one row.
+fn unread(error: DriverError) -> BackfillError {
+    match error {
+        DriverError::Conversion(why) => BackfillError::Unfit(why),
+        error => BackfillError::Database(error),
+    }
+}
+
 /// Runs a statement of the host's and reads its rows.
 pub(super) async fn read(
     session: &mut dyn Session,
@@ -74,7 +95,7 @@ impl Job {
         rest: &Span,
         most: usize,
     ) -> Result<Prepared, BackfillError> {
-        let (rows, is_last) = self.fetch(reader, rest, most, Reading::Ahead).await?;
+        let (rows, is_last) = self.fetch(reader, rest, most).await?;
         let (span, cursor) = self.reach(&rows, rest, is_last)?;
         let judged = self.judge(rows, transformer).await?;
         Ok(Prepared {
@@ -85,29 +106,47 @@ impl Job {
         })
     }
 
-    /// Reads rows; fewer where so many are too large.
-    pub(super) async fn fetch(
+    /// Reads rows without locks; fewer where so many are too large.
+    async fn fetch(
         &self,
         session: &mut dyn Session,
         rest: &Span,
         most: usize,
-        reading: Reading,
     ) -> Result<(Batch, bool), BackfillError> {
         let mut most = most.max(1);
         loop {
-            let Statement { sql, params } = self.read(rest, most, reading);
-            let limit = ResultLimit {
-                rows: u64::MAX,
-                bytes: LARGEST,
-            };
-            match session.query(&sql, &params, limit).await {
+            match within_memory(session, &self.read_ahead(rest, most)).await {
                 Ok(rows) => {
-                    let rows = Batch::from(rows);
                     let is_last = rows.len() < most;
                     return Ok((rows, is_last));
                 }
                 Err(DriverError::Limit { .. }) if most > 1 => most /= 2,
-                Err(error) => return Err(error.into()),
+                Err(error) => return Err(unread(error)),
+            }
+        }
+    }
+
+    /// Reads rows and locks them; fewer where so many are too large. Returns the span that they are all rows of as well, and
+    /// whether it is the last one.
+    pub(super) async fn fetch_locked(
+        &self,
+        session: &mut dyn Session,
+        rest: &Span,
+        most: usize,
+    ) -> Result<(Batch, Span, bool), BackfillError> {
+        let mut most = most.max(1);
+        loop {
+            let (end, count) = self.last_of_next(session, &self.end_of_next(rest, most)).await?;
+            let end = end.filter(|_| count >= most as u64);
+            let is_last = end.is_none() || end == rest.upto;
+            let span = Span {
+                after: rest.after.clone(),
+                upto: end.or_else(|| rest.upto.clone()),
+            };
+            match within_memory(session, &self.read_locked(&span)).await {
+                Ok(rows) => return Ok((rows, span, is_last)),
+                Err(DriverError::Limit { .. }) if most > 1 => most /= 2,
+                Err(error) => return Err(unread(error)),
             }
         }
     }
@@ -132,6 +171,25 @@ impl Job {
         Ok((span, upto.or(last).or_else(|| rest.after.clone())))
     }
 
+    /// Runs a statement that asks for the last of the next rows: its key, and how many they are.
+    pub(super) async fn last_of_next(
+        &self,
+        session: &mut dyn Session,
+        next: &Statement,
+    ) -> Result<(Option<Key>, u64), BackfillError> {
+        let found = read(session, next).await.map_err(unread)?;
+        let Some(mut row) = found.into_iter().next() else {
+            return Ok((None, 0));
+        };
+        let count = match row.pop() {
+            Some(Value::Int64(count)) => u64::try_from(count).unwrap_or_default(),
+            _ => 0,
+        };
+        let key = Some(Key(row));
+        self.is_whole(key.as_ref())?;
+        Ok((key, count))
+    }
+
     /// Nothing comes after a key that is null, and so all would seem to be done.
     fn is_whole(&self, key: Option<&Key>) -> Result<(), BackfillError> {
         match key {
@@ -145,6 +203,14 @@ impl Job {
 
     pub(super) async fn open(&self, session: &mut dyn Session) -> Result<(), DriverError> {
         session.begin().await?;
+        self.prepare_transaction(session).await
+    }
+
+    /// What holds for a transaction that writes rows, once it is open.
+    pub(super) async fn prepare_transaction(
+        &self,
+        session: &mut dyn Session,
+    ) -> Result<(), DriverError> {
         if self.dialect == Dialect::Postgresql {
             session
                 .run(&format!(
@@ -170,8 +236,10 @@ impl Job {
         self.open(session).await?;
         let judged = &prepared.judged;
         let mut done = self.write_judged(session, judged, Reading::Ahead).await?;
-        let is_overtaken = done.counts.written + done.counts.dropped != judged.changes();
-        if is_overtaken {
+        if done.counts.written + done.counts.dropped == judged.changes() {
+            self.forget_notes(session, &prepared.span, || judged.changed_rows())
+                .await?;
+        } else {
             let again = self.read_unwritten(&prepared.span);
             let rows = session
                 .query(&again.sql, &again.params, ResultLimit::NONE)
@@ -182,14 +250,11 @@ impl Job {
             done.counts.read += first.written + first.dropped;
             done.counts.written += first.written;
             done.counts.dropped += first.dropped;
+            // Of what was read ahead, only what was written is locked; others may have been deleted and be back.
+            self.forget_written_notes(session, &prepared.span).await?;
             self.forget_notes(session, &prepared.span, || again.rows.clone())
                 .await?;
         }
-        let known = || match is_overtaken {
-            true => judged.rows.clone(),
-            false => judged.changed_rows(),
-        };
-        self.forget_notes(session, &prepared.span, known).await?;
         let advance = Advance {
             range: place.range,
             owner: place.owner,
@@ -213,8 +278,9 @@ impl Job {
         let started = Instant::now();
         self.open(session).await?;
         let note = self.note_before(session).await?;
-        let (rows, is_last) = self.fetch(session, rest, most, Reading::Locked).await?;
-        let (span, cursor) = self.reach(&rows, rest, is_last)?;
+        let (rows, span, is_last) = self.fetch_locked(session, rest, most).await?;
+        let last = rows.len().checked_sub(1).map(|at| self.key_of(&rows, at));
+        let cursor = span.upto.clone().or(last).or_else(|| rest.after.clone());
         let judged = self.judge(rows, transformer).await?;
         let done = self.write_carefully(session, &judged).await?;
         match note {
@@ -235,7 +301,7 @@ impl Job {
         self.close(session, done, advance, place.settings).await
     }
 
-    /// Has the database work on the next rows of a range. With only one row, a value that it refuses is that row's fault.
+    /// Has the database work on the next rows of a range.
     pub(super) async fn express_next(
         &self,
         session: &mut dyn Session,
@@ -249,18 +315,7 @@ impl Job {
         };
         self.open(session).await?;
         let note = self.note_before(session).await?;
-        let found = read(session, &self.boundary(rest, most)).await?;
-        let (last, count) = match found.into_iter().next() {
-            Some(mut row) => {
-                let count = match row.pop() {
-                    Some(Value::Int64(count)) => u64::try_from(count).unwrap_or_default(),
-                    _ => 0,
-                };
-                (Some(Key(row)), count)
-            }
-            None => (None, 0),
-        };
-        self.is_whole(last.as_ref())?;
+        let (last, count) = self.last_of_next(session, &self.boundary(rest, most)).await?;
         let is_last = count < most as u64;
         let upto = match is_last {
             true => rest.upto.clone(),
@@ -276,22 +331,8 @@ impl Job {
         };
         let mut done = Done::default();
         done.counts.read = count;
-        let outcome = self.express_span(session, set, &span).await;
-        match (outcome, last) {
-            (Ok(written), _) => {
-                done.counts.written = written;
-                done.counts.kept = count.saturating_sub(written);
-            }
-            (Err(error), Some(key)) if most == 1 && error.is_about_data() => {
-                // The transaction has failed; what is set aside goes into one of its own.
-                session.rollback().await?;
-                self.open(session).await?;
-                done.counts.bad = 1;
-                done.bad
-                    .push(self.find_bad_row(session, key, &reason(&error)).await?);
-            }
-            (Err(error), _) => return Err(error),
-        }
+        done.counts.written = self.express_span(session, set, &span).await?;
+        done.counts.kept = count.saturating_sub(done.counts.written);
         match note {
             None => self.forget_written_notes(session, &span).await?,
             Some(note) => self.forget_all_notes(session, &span, note).await?,
@@ -303,6 +344,39 @@ impl Job {
             is_done: is_last,
             counts: done.counts,
             busy_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
+        };
+        self.close(session, done, advance, place.settings).await
+    }
+
+    /// Sets the next row of a range aside, which cannot be written for this reason.
+    pub(super) async fn set_next_aside(
+        &self,
+        session: &mut dyn Session,
+        rest: &Span,
+        place: Place<'_>,
+        error: &BackfillError,
+    ) -> Result<Written, BackfillError> {
+        self.open(session).await?;
+        let next = match self.change {
+            Change::Transform => self.end_of_next(rest, 1),
+            Change::Expression(_) => self.boundary(rest, 1),
+        };
+        let (Some(key), _) = self.last_of_next(session, &next).await? else {
+            // Somebody has taken it away.
+            return Err(BackfillError::TakenOver);
+        };
+        let bad = self.find_bad_row(session, key.clone(), &reason(error)).await?;
+        let mut done = Done::default();
+        done.counts.read = 1;
+        done.counts.bad = 1;
+        done.bad.push(bad);
+        let advance = Advance {
+            range: place.range,
+            owner: place.owner,
+            cursor: Some(&key),
+            is_done: rest.upto.as_ref() == Some(&key),
+            counts: done.counts,
+            busy_us: 0,
         };
         self.close(session, done, advance, place.settings).await
     }

@@ -26,20 +26,20 @@ impl Job {
         transformer: Option<&mut dyn Transformer>,
         settings: &Settings,
         most: usize,
-    ) -> Result<(usize, Counts), BackfillError> {
+    ) -> Result<usize, BackfillError> {
         self.open(session).await?;
         let caught = self
             .catch_up_within(session, transformer, settings, most)
             .await;
         match caught {
-            Ok((0, counts)) => {
+            Ok((0, _)) => {
                 session.rollback().await?;
-                Ok((0, counts))
+                Ok(0)
             }
-            Ok(caught) => {
+            Ok((count, _)) => {
                 let committed = session.commit(&[], Durability::Deferred).await;
                 committed.map_err(|error| BackfillError::Database(error.into()))?;
-                Ok(caught)
+                Ok(count)
             }
             Err(error) => {
                 // A rollback can only fail with the connection, which takes the transaction with it.
@@ -152,47 +152,8 @@ impl Job {
         Ok(())
     }
 
-    /// Works off notes until there are few; returns what was done. A row that the database refuses is found by taking
-    /// fewer notes at a time.
-    pub(crate) async fn catch_up_all(
-        &self,
-        session: &mut dyn Session,
-        mut transformer: Option<&mut (dyn Transformer + '_)>,
-        settings: &Settings,
-    ) -> Result<Counts, BackfillError> {
-        let mut total = Counts::default();
-        let mut most = AT_ONCE;
-        loop {
-            let caught = self
-                .catch_up(
-                    session,
-                    transformer
-                        .as_mut()
-                        .map(|transformer| &mut **transformer as _),
-                    settings,
-                    most,
-                )
-                .await;
-            match caught {
-                Ok((count, counts)) => {
-                    total += counts;
-                    if count < most {
-                        return Ok(total);
-                    }
-                    most = (most * 2).min(AT_ONCE);
-                }
-                Err(error) if error.is_about_data() && most > 1 => most = 1,
-                Err(error) if error.is_about_data() => {
-                    self.set_noted_aside(session, settings, &error).await?;
-                    total.bad += 1;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
     /// Sets the row of the oldest note aside.
-    async fn set_noted_aside(
+    pub(super) async fn set_noted_aside(
         &self,
         session: &mut dyn Session,
         settings: &Settings,
@@ -274,6 +235,8 @@ mod tests {
             lease_until: 0.0,
             counts: Counts::default(),
             batches: 1,
+            estimate: 1,
+            busy: std::time::Duration::ZERO,
         }
     }
 

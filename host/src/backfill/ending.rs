@@ -113,7 +113,10 @@ impl Job {
             self.table.rows,
         )];
         let ranges = (0_i64..).zip(&spans);
-        records.extend(ranges.map(|(at, span)| self.store.add_range(&self.revision, at, span)));
+        let each = self.table.rows / spans.len().max(1) as u64;
+        records.extend(
+            ranges.map(|(at, span)| self.store.add_range(&self.revision, at, span, each)),
+        );
         self.commit(session, &records).await
     }
 
@@ -137,12 +140,11 @@ impl Job {
         mut transformer: Option<&mut (dyn Transformer + '_)>,
         settings: &Settings,
     ) -> Result<Ending, BackfillError> {
+        self.prepare_transaction(session).await?;
         if let Some(shut) = self.shut() {
             session.run(&shut).await?;
         }
-        if let Some(sign) = self.sign() {
-            session.run(&sign).await?;
-        }
+        self.check_trigger(session).await?;
         let mut worked_off = 0;
         let mut counts = Counts::default();
         loop {

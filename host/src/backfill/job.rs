@@ -5,6 +5,7 @@ use super::record::Record;
 use super::spec::{Change, Changed, Drops, Keep, Order, Spec};
 use super::store::Store;
 use super::table::Table;
+use super::watched::Watched;
 use crate::driver::{Dialect, Session, Statement, Value};
 use crate::revision::{Direction, RevisionId};
 use crate::sql::guard::{NOTE_TRIGGER_PREFIX, NOTES_PREFIX};
@@ -31,6 +32,8 @@ pub(crate) struct Job {
     pub(super) reads: Vec<String>,
     /// In quotes.
     pub(super) writes: Vec<String>,
+    /// What tells that a row is to be worked on once more.
+    pub(super) watched: Watched,
     pub(super) condition: Option<String>,
     pub(super) change: Change,
     pub(super) order: Order,
@@ -111,6 +114,9 @@ impl Job {
             }
         };
         let qualifier = spec.alias.clone().unwrap_or_else(|| table.bare.clone());
+        let texts = texts.into_iter().flatten();
+        let watched = Watched::new(&reads, texts, &table, &qualifier, dialect);
+        let store = store.with_schema(session).await?;
         let suffix = suffix(revision);
         Ok(Self {
             revision: revision.clone(),
@@ -129,6 +135,7 @@ impl Job {
             qualifier,
             reads,
             writes,
+            watched,
             condition: spec.condition.clone(),
             change: spec.change.clone(),
             order: spec.order,
@@ -189,7 +196,7 @@ impl Job {
 
     /// Whether its own writing looks to the trigger as that of others.
     pub(super) fn is_in_place(&self) -> bool {
-        self.writes.iter().any(|name| self.reads.contains(name))
+        self.writes.iter().any(|name| self.watched.includes(name))
     }
 
     /// The keys of noted rows that this transaction has written.

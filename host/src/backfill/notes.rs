@@ -4,6 +4,7 @@ use super::job::{Job, suffix};
 use super::keys::Span;
 use super::spec::Changed;
 use super::statements::Reading;
+use super::watched::Watched;
 use crate::driver::{Dialect, Statement, Value};
 
 impl Job {
@@ -49,15 +50,7 @@ impl Job {
     }
 
     pub(super) fn notes_definitions(&self, key: &str) -> Vec<String> {
-        let mut watched = self.table.key.clone();
-        if self.changed == Changed::Again {
-            let others = self
-                .reads
-                .iter()
-                .filter(|name| !self.table.key.contains(name));
-            watched.extend(others.cloned());
-        }
-        let watched = watched.join(", ");
+        let update = self.watched_update();
         let columns = self.note_columns().join(", ");
         let new: Vec<String> = self
             .table
@@ -83,8 +76,13 @@ impl Job {
                 ));
                 all.push(self.index("whimbrel_notes", &self.notes, ""));
                 all.push(format!(
-                    "CREATE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS \
-                     $whimbrel$ BEGIN {insert}; RETURN NULL; END $whimbrel$",
+                    "CREATE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
+                     SET search_path = pg_catalog, pg_temp AS $whimbrel$ BEGIN {insert}; RETURN NULL; END $whimbrel$",
+                    self.noting
+                ));
+                // Whoever could put it on a table of their own could note any key.
+                all.push(format!(
+                    "REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC",
                     self.noting
                 ));
                 let others = match self.is_in_place() {
@@ -95,8 +93,13 @@ impl Job {
                     false => String::new(),
                 };
                 all.push(format!(
-                    "CREATE TRIGGER \"{}\" AFTER INSERT OR UPDATE OF {watched} ON {} FOR EACH ROW{others} EXECUTE FUNCTION {}()",
+                    "CREATE TRIGGER \"{}\" AFTER INSERT OR {update} ON {} FOR EACH ROW{others} EXECUTE FUNCTION {}()",
                     self.trigger, self.table.name, self.noting
+                ));
+                // What a subscription brings is a change as well.
+                all.push(format!(
+                    "ALTER TABLE {} ENABLE ALWAYS TRIGGER \"{}\"",
+                    self.table.name, self.trigger
                 ));
             }
             Dialect::Sqlite => {
@@ -123,7 +126,7 @@ impl Job {
                 all.push(self.index("whimbrel_notes", &self.notes, ""));
                 for (name, when) in [
                     ("", "INSERT".to_owned()),
-                    ("_update", format!("UPDATE OF {watched}")),
+                    ("_update", update),
                 ] {
                     all.push(format!(
                         "CREATE TRIGGER main.\"{}{name}\" AFTER {when} ON {} BEGIN {insert}; END",
@@ -133,6 +136,20 @@ impl Job {
             }
         }
         all
+    }
+
+    /// The updates that are noted, as a trigger names them.
+    fn watched_update(&self) -> String {
+        let mut columns = self.table.key.clone();
+        match (self.changed, &self.watched) {
+            (Changed::Leave, _) => {}
+            (Changed::Again, Watched::Row) => return "UPDATE".to_owned(),
+            (Changed::Again, Watched::Columns(watched)) => {
+                let others = watched.iter().filter(|name| !self.table.key.contains(name));
+                columns.extend(others.cloned());
+            }
+        }
+        format!("UPDATE OF {}", columns.join(", "))
     }
 
     /// Says that the transaction's changes are the backfill's own, where the trigger could take them for those of others.

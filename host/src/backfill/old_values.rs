@@ -2,7 +2,7 @@
 
 use super::job::{Job, suffix};
 use super::keys::Span;
-use super::spec::{Change, Changed, Spec};
+use super::spec::{Change, Changed, Keep, Spec};
 use super::statements::Reading;
 use super::store::Store;
 use crate::driver::{Dialect, Statement, Value};
@@ -35,6 +35,22 @@ impl Job {
             ),
             params,
         }
+    }
+
+    /// That the old values of a row are kept, where they are to be: a row that came in after those of a span were kept is
+    /// left to its note.
+    pub(super) fn is_kept(&self) -> String {
+        if self.keep != Keep::OldValues {
+            return String::new();
+        }
+        let same: Vec<String> = (self.key.iter().zip(1..))
+            .map(|(column, at)| format!("{column} = whimbrel_kept.k{at}"))
+            .collect();
+        format!(
+            "EXISTS (SELECT 1 FROM {} AS whimbrel_kept WHERE {})",
+            self.kept,
+            same.join(" AND ")
+        )
     }
 
     /// Keeps old values: the key's, then those that are overwritten.

@@ -44,9 +44,12 @@ impl Pace {
         }
     }
 
-    /// How many rows the next batch has.
-    pub(super) fn rows(&self) -> usize {
-        (self.rows as usize).clamp(1, MOST)
+    /// How many rows the next batch of one of `workers` has: not more than its part of what a second may have, so that it is
+    /// back within its lease.
+    pub(super) fn rows(&self, workers: u64, settings: &Settings) -> usize {
+        let rate = settings.rate.unwrap_or(u64::MAX) / workers.max(1);
+        let most = usize::try_from(rate).unwrap_or(usize::MAX).clamp(1, MOST);
+        (self.rows as usize).clamp(1, most)
     }
 
     /// Learns from a batch of so many rows. The number doubles at most, and falls as far as it has to.
@@ -56,10 +59,6 @@ impl Pace {
         // A short batch at the end of a range says little.
         if rows as f64 >= self.rows * 0.9 || factor < 1.0 {
             self.rows = (self.rows * factor).clamp(1.0, MOST as f64);
-        }
-        if let Some(rate) = settings.rate {
-            // No batch is larger than what a second may have.
-            self.rows = self.rows.min((rate as f64).max(1.0));
         }
     }
 
@@ -122,9 +121,7 @@ impl Job {
             return Ok(Order::Wait(format!("outside of its time of day, {window}")));
         }
         if let Some(load) = &settings.load {
-            let found = read(session, &Statement::new(load.clone(), [])).await?;
-            let first = found.first().and_then(|row| row.first());
-            if first.is_some_and(is_true) {
+            if is_loaded(session, load).await? {
                 return Ok(Order::Wait("the load query says so".to_owned()));
             }
         }
@@ -139,8 +136,7 @@ impl Job {
             return Ok(Order::Wait(format!("{replica} is {seconds:.1} s behind")));
         }
         if let Some(most) = settings.max_dead {
-            let sql = format!("{DEAD} '{}'::regclass", self.table.name.replace('\'', "''"));
-            let dead = first_number(session, &sql).await?;
+            let dead = self.dead_rows(session).await?;
             if dead > most as f64 {
                 return Ok(Order::Wait(format!(
                     "{dead:.0} dead rows wait for autovacuum"
@@ -149,16 +145,50 @@ impl Job {
         }
         Ok(Order::Work)
     }
+
+    /// How many dead rows the table has, with its partitions.
+    async fn dead_rows(&self, session: &mut dyn Session) -> Result<f64, DriverError> {
+        const DEAD: &str = "SELECT coalesce(sum(s.n_dead_tup), 0)::double precision \
+             FROM pg_catalog.pg_stat_all_tables s, (SELECT $1::text::pg_catalog.regclass::oid AS id) t \
+             WHERE s.relid = t.id OR s.relid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(t.id) p)";
+        let table = Value::from(self.table.name.as_str());
+        let found = read(session, &Statement::new(DEAD, [table])).await?;
+        Ok(match found.first().and_then(|row| row.first()) {
+            Some(Value::Float64(number)) => *number,
+            _ => 0.0,
+        })
+    }
 }
 
-const DEAD: &str = "SELECT coalesce(max(n_dead_tup), 0)::double precision FROM pg_catalog.pg_stat_all_tables WHERE relid =";
-
-async fn first_number(session: &mut dyn Session, sql: &str) -> Result<f64, DriverError> {
-    let found = read(session, &Statement::new(sql, [])).await?;
-    Ok(match found.first().and_then(|row| row.first()) {
-        Some(Value::Float64(number)) => *number,
-        _ => 0.0,
-    })
+/// What a load query says. On PostgreSQL it can read, and nothing else: whoever may write Whimbrel's tables must not have workers
+/// write others.
+///
+/// # Errors
+/// [`BackfillError::Unfit`] where it cannot be run.
+pub(crate) async fn is_loaded(
+    session: &mut dyn Session,
+    load: &str,
+) -> Result<bool, BackfillError> {
+    let query = Statement::new(load, []);
+    let found = match session.dialect() {
+        Dialect::Sqlite => read(session, &query).await,
+        Dialect::Postgresql => {
+            session.begin().await?;
+            let asked = async {
+                session.run("SET TRANSACTION READ ONLY").await?;
+                read(session, &query).await
+            };
+            let found = asked.await;
+            session.rollback().await?;
+            found
+        }
+    };
+    let found = found.map_err(|error| match error.is_lost() || error.is_transient() {
+        true => BackfillError::Database(error),
+        false => BackfillError::Unfit(format!("the load query `{load}` cannot be run: {error}")),
+    })?;
+    let first = found.first().and_then(|row| row.first());
+    Ok(first.is_some_and(is_true))
 }
 
 fn is_true(value: &Value) -> bool {
@@ -183,15 +213,15 @@ mod tests {
         let settings = Settings::default();
         let mut pace = Pace::new();
         pace.learn(FIRST as u64, Duration::from_millis(10), &settings);
-        assert_eq!(pace.rows(), FIRST * 2);
+        assert_eq!(pace.rows(1, &settings), FIRST * 2);
         pace.learn(FIRST as u64 * 2, Duration::from_secs(5), &settings);
-        assert_eq!(pace.rows(), FIRST / 5);
+        assert_eq!(pace.rows(1, &settings), FIRST / 5);
         pace.learn(3, Duration::from_millis(1), &settings);
-        assert_eq!(pace.rows(), FIRST / 5, "the end of a range says nothing");
+        assert_eq!(pace.rows(1, &settings), FIRST / 5, "the end of a range says nothing");
         pace.shrink();
         pace.shrink();
         pace.shrink();
-        assert_eq!(pace.rows(), 1);
+        assert_eq!(pace.rows(1, &settings), 1);
     }
 
     #[test]
@@ -206,5 +236,7 @@ mod tests {
         let second = pace.owed(500, 2, &settings);
         assert!(second > Duration::from_millis(2_900) && second <= Duration::from_secs(3));
         assert_eq!(pace.owed(500, 2, &Settings::default()), Duration::ZERO);
+        assert_eq!(pace.rows(4, &settings), 250);
+        assert_eq!(pace.rows(5_000, &settings), 1);
     }
 }

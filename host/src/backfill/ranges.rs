@@ -76,9 +76,11 @@ impl Job {
                 upto: rest.upto.clone(),
             };
             session.begin().await?;
+            let half = range.estimate.saturating_sub(range.counts.read).max(WORTH) / 2;
+            let first = range.counts.read + half;
             let records = [
-                self.store.shorten(&self.revision, range, &middle),
-                self.store.add_range(&self.revision, next, &second),
+                self.store.shorten(&self.revision, range, &middle, first),
+                self.store.add_range(&self.revision, next, &second, half),
             ];
             // The range has moved on meanwhile, or another worker was faster: the next look tells.
             return Ok(session.commit(&records, Durability::Deferred).await.is_ok());

@@ -1,9 +1,11 @@
 //! What the tables of backfills have in their rows.
 
+use std::time::Duration;
+
 use super::keys::{Key, Span};
 use super::settings::Settings;
 use super::spec::Spec;
-use crate::driver::Value;
+use crate::driver::{DriverError, Value};
 use crate::revision::Direction;
 
 /// What a backfill is doing, as its operator or its workers have said.
@@ -119,6 +121,10 @@ pub(crate) struct Range {
     pub(crate) lease_until: f64,
     pub(crate) counts: Counts,
     pub(crate) batches: u64,
+    /// About how many rows it has.
+    pub(crate) estimate: u64,
+    /// How long its batches took.
+    pub(crate) busy: Duration,
 }
 
 impl Range {
@@ -141,17 +147,21 @@ pub(crate) struct BadRow {
 }
 
 pub(super) const RANGE: &str = "number, after, upto, cursor, state, owner, lease_until, rows_read, rows_written, rows_kept, \
-     rows_dropped, rows_bad, batches";
+     rows_dropped, rows_bad, batches, estimate, busy_us";
 
-pub(super) fn range(row: Vec<Value>) -> Range {
+/// Reads a range.
+///
+/// # Errors
+/// Where a key is none: taken for the beginning, it would have rows worked on twice.
+pub(super) fn range(row: Vec<Value>) -> Result<Range, DriverError> {
     let mut values = row.into_iter();
     let mut next = || values.next();
     let number = match next() {
         Some(Value::Int64(number)) => number,
         _ => 0,
     };
-    let (after, upto, cursor) = (key(next()), key(next()), key(next()));
-    Range {
+    let (after, upto, cursor) = (key(next())?, key(next())?, key(next())?);
+    Ok(Range {
         number,
         span: Span { after, upto },
         cursor,
@@ -166,21 +176,39 @@ pub(super) fn range(row: Vec<Value>) -> Range {
             bad: count(next()),
         },
         batches: count(next()),
-    }
+        estimate: count(next()),
+        busy: Duration::from_micros(count(next())),
+    })
 }
 
-pub(super) fn record(row: Vec<Value>) -> Option<Record> {
+fn unreadable(what: &str, text: &str) -> DriverError {
+    DriverError::Conversion(format!(
+        "a table of Whimbrel's own has {what} that this version cannot read: `{text}`"
+    ))
+}
+
+fn document<T: serde::de::DeserializeOwned>(what: &str, text: &str) -> Result<T, DriverError> {
+    serde_json::from_str(text).map_err(|_| unreadable(what, text))
+}
+
+/// Reads the row of a backfill.
+///
+/// # Errors
+/// Where something in it is not what this version writes: a limit must not be lost.
+pub(super) fn record(row: Vec<Value>) -> Result<Record, DriverError> {
     let mut values = row.into_iter();
     let mut next = || values.next();
-    Some(Record {
-        revision: text(next()),
-        direction: text(next()),
-        digest: text(next()),
-        state: State::read(&text(next()))?,
+    let (revision, direction, digest) = (text(next()), text(next()), text(next()));
+    let state = text(next());
+    Ok(Record {
+        revision,
+        direction,
+        digest,
+        state: State::read(&state).ok_or_else(|| unreadable("a state", &state))?,
         reason: text(next()),
-        settings: serde_json::from_str(&text(next())).unwrap_or_default(),
+        settings: document("settings", &text(next()))?,
         table: text(next()),
-        spec: serde_json::from_str(&text(next())).unwrap_or_default(),
+        spec: document("a description", &text(next()))?,
         estimate: count(next()),
         started: real(next()),
         ended: real(next()),
@@ -191,14 +219,21 @@ pub(super) fn record(row: Vec<Value>) -> Option<Record> {
     })
 }
 
+pub(super) fn number_of(count: u64) -> Value {
+    Value::Int64(i64::try_from(count).unwrap_or(i64::MAX))
+}
+
 pub(super) fn text_of(key: Option<&Key>) -> Value {
     Value::from(key.map(Key::to_text))
 }
 
-pub(super) fn key(value: Option<Value>) -> Option<Key> {
+fn key(value: Option<Value>) -> Result<Option<Key>, DriverError> {
     match value {
-        Some(Value::Text(text)) => Key::from_text(&text),
-        _ => None,
+        Some(Value::Text(text)) => match Key::from_text(&text) {
+            Some(key) => Ok(Some(key)),
+            None => Err(unreadable("a key", &text)),
+        },
+        _ => Ok(None),
     }
 }
 

@@ -301,6 +301,9 @@ impl Job {
         if judged.rows.is_empty() {
             return Ok(Done::default());
         }
+        if let Some(prefer) = self.prefer_lookups() {
+            session.run(prefer).await?;
+        }
         session.savepoint(POINT).await?;
         let failure = match self.write_judged(session, judged, Reading::Locked).await {
             Ok(done) => {

@@ -40,7 +40,7 @@ impl Job {
     /// What a reading brings: the key, what is read, then what is overwritten where that is kept, then the version of the
     /// row where it is read ahead.
     pub(super) fn selected(&self, reading: Reading) -> String {
-        let mut columns = self.key.clone();
+        let mut columns = self.key_selected();
         columns.extend(self.qualified(&self.reads));
         if self.keep == Keep::OldValues {
             columns.extend(self.qualified(&self.writes));
@@ -64,17 +64,52 @@ impl Job {
         }
     }
 
-    /// Reads rows in the order of the key.
-    pub(super) fn read(&self, span: &Span, most: usize, reading: Reading) -> Statement {
+    /// The key's columns, as they are read. SQLite makes nothing of the column's type where it is given an expression, so that
+    /// a key comes back as it is stored, and is found again by what came.
+    pub(super) fn key_selected(&self) -> Vec<String> {
+        match self.dialect {
+            Dialect::Postgresql => self.key.clone(),
+            Dialect::Sqlite => self.key.iter().map(|name| format!("+{name}")).collect(),
+        }
+    }
+
+    /// The key's columns as `k1`, `k2`, ….
+    fn key_aliased(&self) -> String {
+        let aliased: Vec<String> = (self.key_selected().iter().zip(1..))
+            .map(|(column, at)| format!("{column} AS k{at}"))
+            .collect();
+        aliased.join(", ")
+    }
+
+    /// Reads the next rows in the order of the key, without locks.
+    pub(super) fn read_ahead(&self, span: &Span, most: usize) -> Statement {
         let (within, params) = span.condition(&self.key, 1);
         Statement {
             sql: format!(
-                "SELECT {} FROM {}{} ORDER BY {} LIMIT {most}{}",
-                self.selected(reading),
+                "SELECT {} FROM {}{} ORDER BY {} LIMIT {most}",
+                self.selected(Reading::Ahead),
                 self.source,
                 self.filter(&[&within]),
                 self.key.join(", "),
-                self.locking(reading)
+            ),
+            params,
+        }
+    }
+
+    /// Reads, and locks, all rows of a span.
+    ///
+    /// Not the next so many: where a row has to be waited for, and comes with another key, what is read last is not the row
+    /// that lies last, and those between would be left out.
+    pub(super) fn read_locked(&self, span: &Span) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        Statement {
+            sql: format!(
+                "SELECT {} FROM {}{} ORDER BY {}{}",
+                self.selected(Reading::Locked),
+                self.source,
+                self.filter(&[&within]),
+                self.key.join(", "),
+                self.locking(Reading::Locked)
             ),
             params,
         }
@@ -107,16 +142,23 @@ impl Job {
             true => String::new(),
             false => format!(" WHERE {within}"),
         };
-        let aliased: Vec<String> = (self.key.iter().zip(1..))
-            .map(|(column, at)| format!("{column} AS k{at}"))
-            .collect();
+        self.last_of(&within, params, most)
+    }
+
+    /// The same of the next rows that the condition holds for.
+    pub(super) fn end_of_next(&self, span: &Span, most: usize) -> Statement {
+        let (within, params) = span.condition(&self.key, 1);
+        self.last_of(&self.filter(&[&within]), params, most)
+    }
+
+    fn last_of(&self, filter: &str, params: Vec<Value>, most: usize) -> Statement {
         let key = self.key.join(", ");
         Statement {
             sql: format!(
-                "SELECT {}, n FROM (SELECT {}, row_number() OVER (ORDER BY {key}) AS n FROM {}{within} ORDER BY {key} LIMIT {most}) AS next \
+                "SELECT {}, n FROM (SELECT {}, row_number() OVER (ORDER BY {key}) AS n FROM {}{filter} ORDER BY {key} LIMIT {most}) AS next \
                  ORDER BY n DESC LIMIT 1",
                 self.note_columns().join(", "),
-                aliased.join(", "),
+                self.key_aliased(),
                 self.source
             ),
             params,
@@ -133,14 +175,11 @@ impl Job {
             true => String::new(),
             false => format!(" WHERE {within}"),
         };
-        let aliased: Vec<String> = (self.key.iter().zip(1..))
-            .map(|(column, at)| format!("{column} AS k{at}"))
-            .collect();
         Statement {
             sql: format!(
                 "SELECT {columns} FROM (SELECT {}, row_number() OVER (ORDER BY {}) AS n, count(*) OVER () AS total FROM {}{sample}{within}) AS sampled \
                  WHERE total >= {pieces} AND n * {pieces} / total > (n - 1) * {pieces} / total AND n < total ORDER BY n",
-                aliased.join(", "),
+                self.key_aliased(),
                 self.key.join(", "),
                 self.source,
                 columns = self.note_columns().join(", "),
@@ -176,7 +215,7 @@ impl Job {
             self.table.name,
             sets.join(", "),
             self.is_row(self.writes.len() + 1, reading),
-            self.between(rows)
+            self.between(reading, rows)
         )
     }
 
@@ -186,14 +225,15 @@ impl Job {
             "DELETE FROM {} WHERE {}{}",
             self.table.name,
             self.is_row(1, reading),
-            self.between(rows)
+            self.between(reading, rows)
         )
     }
 
     /// ` AND …`: that a row lies between the first and the last of these, which are in the order of the key. That is true of
-    /// each of them anyway; but with a key alone, PostgreSQL may join a batch with the whole index from its beginning.
-    fn between(&self, rows: &Batch) -> String {
-        if self.dialect != Dialect::Postgresql || rows.len() < 2 {
+    /// each of them anyway; but with a key alone, PostgreSQL may join a batch with the whole index from its beginning. Rows
+    /// that had to be waited for need not be in their order ([`Job::prefer_lookups`] is for them).
+    fn between(&self, reading: Reading, rows: &Batch) -> String {
+        if (self.dialect, reading) != (Dialect::Postgresql, Reading::Ahead) || rows.len() < 2 {
             return String::new();
         }
         let (first, last) = (self.key_of(rows, 0), self.key_of(rows, rows.len() - 1));
@@ -225,6 +265,11 @@ impl Job {
         conditions.join(" AND ")
     }
 
+    /// Has PostgreSQL look rows up by their keys, which are few, rather than go through an index from its beginning.
+    pub(super) fn prefer_lookups(&self) -> Option<&'static str> {
+        (self.dialect == Dialect::Postgresql).then_some("SET LOCAL enable_mergejoin = off")
+    }
+
     /// Has the database make and write the new values of a span.
     pub(super) fn express(&self, set: &str, span: &Span) -> Statement {
         let (within, params) = span.condition(&self.key, 1);
@@ -232,7 +277,7 @@ impl Job {
             sql: format!(
                 "UPDATE {} SET {set}{}",
                 self.source,
-                self.filter(&[&within])
+                self.filter(&[&within, &self.is_kept()])
             ),
             params,
         }
@@ -244,7 +289,7 @@ impl Job {
             sql: format!(
                 "UPDATE {} SET {set}{}",
                 self.source,
-                self.filter(&[&self.noted()])
+                self.filter(&[&self.noted(), &self.is_kept()])
             ),
             params: vec![Value::Int64(upto)],
         }
@@ -324,7 +369,7 @@ impl Job {
     /// Some rows of a span: key, what is read, and what is written.
     pub(super) fn shown_rows(&self, span: &Span, most: usize) -> Statement {
         let (within, params) = span.condition(&self.key, 1);
-        let mut columns = self.key.clone();
+        let mut columns = self.key_selected();
         columns.extend(self.qualified(&self.reads));
         columns.extend(self.qualified(&self.writes));
         Statement {
@@ -341,9 +386,12 @@ impl Job {
 
     /// The key of one row and what new values are made of, whether the condition holds for it or not.
     pub(super) fn input(&self, key: &Key) -> Statement {
-        let columns: Vec<&str> = (self.table.key.iter().chain(&self.reads))
-            .map(String::as_str)
-            .collect();
+        let plus = match self.dialect {
+            Dialect::Postgresql => "",
+            Dialect::Sqlite => "+",
+        };
+        let key = self.table.key.iter().map(|name| format!("{plus}{name}"));
+        let columns: Vec<String> = key.chain(self.reads.iter().cloned()).collect();
         Statement {
             sql: format!(
                 "SELECT {} FROM {} WHERE {}",

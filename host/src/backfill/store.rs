@@ -4,11 +4,12 @@
 
 use super::keys::{Key, Span};
 use super::record::{
-    BadRow, Counts, RANGE, Range, Record, State, count, range, real, record, text, text_of,
+    BadRow, Counts, RANGE, Range, Record, State, count, number_of, range, real, record, text,
+    text_of,
 };
 use super::settings::Settings;
 use super::spec::{Order, Spec};
-use crate::driver::{Dialect, DriverError, ResultLimit, Session, Statement, Value};
+use crate::driver::{Dialect, DriverError, ResultLimit, Session, Statement, Value, process};
 use crate::revision::{Direction, RevisionId};
 
 /// How long a worker has a range for, unless it gives a sign of life.
@@ -46,6 +47,28 @@ impl Store {
     /// A name with its schema.
     pub(super) fn name(&self, name: &str) -> String {
         format!("{}\"{name}\"", self.prefix)
+    }
+
+    /// The same tables by names that mean them whatever the search path is, which a trigger does not choose.
+    ///
+    /// # Errors
+    /// A database error.
+    pub(super) async fn with_schema(self, session: &mut dyn Session) -> Result<Self, DriverError> {
+        const SCHEMA: &str = "SELECT coalesce((SELECT n.nspname FROM pg_catalog.pg_class c \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.oid = pg_catalog.to_regclass('whimbrel_backfill')::oid), pg_catalog.current_schema())::text";
+        if self.dialect != Dialect::Postgresql || !self.prefix.is_empty() {
+            return Ok(self);
+        }
+        let found = session.query(SCHEMA, &[], ResultLimit::NONE).await?;
+        let schema = found.into_rows().into_iter().flatten().next();
+        Ok(match schema {
+            Some(Value::Text(schema)) => Self {
+                prefix: format!("\"{}\".", schema.replace('"', "\"\"")),
+                ..self
+            },
+            _ => self,
+        })
     }
 
     fn backfills(&self) -> String {
@@ -99,7 +122,7 @@ impl Store {
                 self.backfills()
             ),
             format!(
-                "CREATE TABLE IF NOT EXISTS {} (revision text NOT NULL, number {number} NOT NULL, after text, upto text, \
+                "CREATE TABLE IF NOT EXISTS {} (revision text NOT NULL, number {number} NOT NULL, after text, upto text, estimate {number} NOT NULL, \
                  cursor text, state text NOT NULL, owner text NOT NULL DEFAULT '', lease_until {real} NOT NULL DEFAULT 0, \
                  rows_read {number} NOT NULL DEFAULT 0, rows_written {number} NOT NULL DEFAULT 0, \
                  rows_kept {number} NOT NULL DEFAULT 0, rows_dropped {number} NOT NULL DEFAULT 0, \
@@ -109,7 +132,8 @@ impl Store {
             ),
             format!(
                 "CREATE TABLE IF NOT EXISTS {} (worker text NOT NULL PRIMARY KEY, revision text NOT NULL, \
-                 place text NOT NULL, doing text NOT NULL, rows_done {number} NOT NULL, seen {real} NOT NULL)",
+                 place text NOT NULL, pid {number} NOT NULL, process text, doing text NOT NULL, rows_done {number} NOT NULL, \
+                 seen {real} NOT NULL)",
                 self.workers()
             ),
             format!(
@@ -144,7 +168,7 @@ impl Store {
                 Value::from(serde_json::to_string(settings).unwrap_or_default()),
                 Value::from(table),
                 Value::from(serde_json::to_string(spec).unwrap_or_default()),
-                Value::Int64(i64::try_from(estimate).unwrap_or(i64::MAX)),
+                number_of(estimate),
             ],
         )
     }
@@ -167,11 +191,17 @@ impl Store {
         )
     }
 
-    /// Writes a new range.
-    pub(super) fn add_range(&self, revision: &RevisionId, number: i64, span: &Span) -> Statement {
+    /// Writes a new range, of about so many rows.
+    pub(super) fn add_range(
+        &self,
+        revision: &RevisionId,
+        number: i64,
+        span: &Span,
+        estimate: u64,
+    ) -> Statement {
         Statement::new(
             format!(
-                "INSERT INTO {} (revision, number, after, upto, state) VALUES ($1, $2, $3, $4, 'open')",
+                "INSERT INTO {} (revision, number, after, upto, estimate, state) VALUES ($1, $2, $3, $4, $5, 'open')",
                 self.ranges()
             ),
             [
@@ -179,15 +209,22 @@ impl Store {
                 Value::Int64(number),
                 text_of(span.after.as_ref()),
                 text_of(span.upto.as_ref()),
+                number_of(estimate),
             ],
         )
     }
 
-    /// Gives a range, which must not have moved, another end.
-    pub(super) fn shorten(&self, revision: &RevisionId, range: &Range, upto: &Key) -> Statement {
+    /// Gives a range, which must not have moved, another end, before which it has about so many rows.
+    pub(super) fn shorten(
+        &self,
+        revision: &RevisionId,
+        range: &Range,
+        upto: &Key,
+        estimate: u64,
+    ) -> Statement {
         Statement::new(
             format!(
-                "UPDATE {} SET upto = $3 WHERE revision = $1 AND number = $2 AND state = 'open' \
+                "UPDATE {} SET upto = $3, estimate = $6 WHERE revision = $1 AND number = $2 AND state = 'open' \
                  AND cursor IS NOT DISTINCT FROM $4 AND upto IS NOT DISTINCT FROM $5",
                 self.ranges()
             ),
@@ -197,13 +234,14 @@ impl Store {
                 Value::from(upto.to_text()),
                 text_of(range.cursor.as_ref()),
                 text_of(range.span.upto.as_ref()),
+                number_of(estimate),
             ],
         )
     }
 
     /// Moves a range on; touches no row where another worker has it by now, or has moved or split it.
     pub(super) fn advance(&self, revision: &RevisionId, advance: &Advance<'_>) -> Statement {
-        let number = |count: u64| Value::Int64(i64::try_from(count).unwrap_or(i64::MAX));
+        let number = number_of;
         let (range, counts) = (advance.range, advance.counts);
         Statement::new(
             format!(
@@ -260,7 +298,7 @@ impl Store {
         );
         let params = [Value::from(revision.as_str()), Value::from(owner)];
         let found = session.query(&sql, &params, ResultLimit::NONE).await?;
-        Ok(found.into_rows().into_iter().next().map(range))
+        found.into_rows().into_iter().next().map(range).transpose()
     }
 
     /// Gives a range back.
@@ -296,7 +334,7 @@ impl Store {
         let found = session
             .query(&sql, &[Value::from(revision)], ResultLimit::NONE)
             .await?;
-        Ok(found.into_rows().into_iter().map(range).collect())
+        found.into_rows().into_iter().map(range).collect()
     }
 
     /// Reads the row of a backfill, or of all; none where there are no tables yet.
@@ -325,7 +363,7 @@ impl Store {
             },
         );
         match session.query(&sql, &params, ResultLimit::NONE).await {
-            Ok(found) => Ok(found.into_rows().into_iter().filter_map(record).collect()),
+            Ok(found) => found.into_rows().into_iter().map(record).collect(),
             Err(error) if error.is_undefined_table() => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -373,16 +411,22 @@ impl Store {
         )
     }
 
-    /// Sets the settings.
-    pub(crate) fn set_settings(&self, revision: &str, settings: &Settings) -> Statement {
+    /// Sets the settings, which are `before` unless someone else has set them meanwhile.
+    pub(crate) fn set_settings(
+        &self,
+        revision: &str,
+        before: &Settings,
+        settings: &Settings,
+    ) -> Statement {
         Statement::new(
             format!(
-                "UPDATE {} SET settings = $2 WHERE revision = $1",
+                "UPDATE {} SET settings = $2 WHERE revision = $1 AND settings = $3",
                 self.backfills()
             ),
             [
                 Value::from(revision),
                 Value::from(serde_json::to_string(settings).unwrap_or_default()),
+                Value::from(serde_json::to_string(before).unwrap_or_default()),
             ],
         )
     }
@@ -392,13 +436,13 @@ impl Store {
         &self,
         revision: &RevisionId,
         worker: &str,
-        place: &str,
+        (host, pid): (&str, u32),
         doing: &str,
         rows: u64,
     ) -> Statement {
         Statement::new(
             format!(
-                "INSERT INTO {} (worker, revision, place, doing, rows_done, seen) VALUES ($1, $2, $3, $4, $5, {now}) \
+                "INSERT INTO {} (worker, revision, place, pid, process, doing, rows_done, seen) VALUES ($1, $2, $3, $6, $7, $4, $5, {now}) \
                  ON CONFLICT (worker) DO UPDATE SET doing = excluded.doing, rows_done = excluded.rows_done, seen = {now}",
                 self.workers(),
                 now = self.now()
@@ -406,11 +450,49 @@ impl Store {
             [
                 Value::from(worker),
                 Value::from(revision.as_str()),
-                Value::from(place),
+                Value::from(format!("{host}, process {pid}")),
                 Value::from(doing),
-                Value::Int64(i64::try_from(rows).unwrap_or(i64::MAX)),
+                number_of(rows),
+                Value::Int64(pid.into()),
+                Value::from(process::identity(pid)),
             ],
         )
+    }
+
+    /// Takes the ranges of workers of this machine that are seen to have died, so that their leases need not be waited for;
+    /// returns whether there were any. They cannot come back, and if one did, its next batch would touch no range.
+    pub(super) async fn bury(
+        &self,
+        session: &mut dyn Session,
+        revision: &str,
+    ) -> Result<bool, DriverError> {
+        let sql = format!(
+            "SELECT worker, pid, process FROM {} WHERE revision = $1 AND process IS NOT NULL",
+            self.workers()
+        );
+        let found = session
+            .query(&sql, &[Value::from(revision)], ResultLimit::NONE)
+            .await?;
+        let mut is_any = false;
+        for row in found.into_rows() {
+            let mut values = row.into_iter();
+            let (worker, pid) = (text(values.next()), count(values.next()));
+            let identity = text(values.next());
+            let Ok(pid) = u32::try_from(pid) else { continue };
+            if !process::is_seen_to_have_ended(pid, &identity) {
+                continue;
+            }
+            let free = format!(
+                "UPDATE {} SET owner = '', lease_until = 0 WHERE revision = $1 AND owner = $2",
+                self.ranges()
+            );
+            let params = [Value::from(revision), Value::from(worker.as_str())];
+            session.execute(&free, &params).await?;
+            let Statement { sql, params } = self.farewell(&worker);
+            session.execute(&sql, &params).await?;
+            is_any = true;
+        }
+        Ok(is_any)
     }
 
     /// Says that a worker has ended.

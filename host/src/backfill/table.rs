@@ -16,6 +16,8 @@ pub(super) struct Table {
     pub(super) key: Vec<String>,
     /// About how many rows there are.
     pub(super) rows: u64,
+    /// Whether triggers change rows before they are written, also columns that an UPDATE does not name.
+    pub(super) has_before_triggers: bool,
 }
 
 /// A column of it.
@@ -220,11 +222,14 @@ async fn postgres(
     session: &mut dyn Session,
     name: &str,
 ) -> Result<(Table, Vec<Unique>), BackfillError> {
+    // 19: a trigger for each row, before it, of UPDATE.
     const TABLE: &str = "SELECT n.nspname::text, c.relname::text, c.relkind::text, greatest(c.reltuples, 0)::bigint, \
             (c.relkind = 'r' AND EXISTS (SELECT 1 FROM pg_catalog.pg_inherits i WHERE i.inhparent = c.oid))::int::bigint, \
             (c.relpersistence = 't')::int::bigint, c.oid::bigint, \
             coalesce((SELECT sum(greatest(l.reltuples, 0)) FROM pg_catalog.pg_partition_tree(c.oid) p \
-                JOIN pg_catalog.pg_class l ON l.oid = p.relid WHERE p.isleaf AND c.relkind = 'p'), 0)::bigint \
+                JOIN pg_catalog.pg_class l ON l.oid = p.relid WHERE p.isleaf AND c.relkind = 'p'), 0)::bigint, \
+            (EXISTS (SELECT 1 FROM pg_catalog.pg_trigger t WHERE NOT t.tgisinternal AND t.tgtype & 19 = 19 \
+                AND (t.tgrelid = c.oid OR t.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p))))::int::bigint \
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
         WHERE c.oid = pg_catalog.to_regclass($1::text)::oid";
     const COLUMNS: &str = "SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull::int::bigint, \
@@ -283,6 +288,7 @@ async fn postgres(
         columns: columns.collect(),
         key: Vec::new(),
         rows: u64::try_from(number(found.get(3)).max(number(found.get(7)))).unwrap_or_default(),
+        has_before_triggers: number(found.get(8)) == 1,
     };
     if table.rows < KNOWN {
         table.rows = count(session, &table.name).await?;
@@ -383,7 +389,31 @@ async fn sqlite(
         columns,
         key: Vec::new(),
         rows: 0,
+        has_before_triggers: false,
     };
     table.rows = count(session, &table.name).await?;
     Ok((table, uniques))
+}
+
+#[cfg(test)]
+impl Table {
+    /// A table of these columns, in quotes.
+    pub(super) fn of_columns(bare: &str, names: &[&str]) -> Self {
+        Self {
+            name: bare.to_owned(),
+            bare: bare.to_owned(),
+            columns: names
+                .iter()
+                .map(|name| TableColumn {
+                    name: (*name).to_owned(),
+                    type_name: String::new(),
+                    is_required: true,
+                    is_generated: false,
+                })
+                .collect(),
+            key: Vec::new(),
+            rows: 0,
+            has_before_triggers: false,
+        }
+    }
 }

@@ -115,6 +115,7 @@ impl Job {
         sample: Option<u64>,
     ) -> Result<Trial, BackfillError> {
         if self.keep == Keep::OldValues {
+            session.run(&self.forget_old_values()).await?;
             for sql in self.old_values_definitions() {
                 session.run(&sql).await?;
             }
@@ -195,15 +196,12 @@ impl Job {
         most: u64,
     ) -> Result<(Span, Option<Span>, u64), BackfillError> {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
-        let found = read(session, &self.boundary(span, most)).await?;
-        let Some(mut last) = found.into_iter().next() else {
+        let (last, count) = self
+            .last_of_next(session, &self.boundary(span, most))
+            .await?;
+        if last.is_none() {
             return Ok((span.clone(), None, 0));
-        };
-        let count = match last.pop() {
-            Some(Value::Int64(count)) => u64::try_from(count).unwrap_or_default(),
-            _ => 0,
-        };
-        let last = Some(Key(last));
+        }
         let first = Span {
             after: span.after.clone(),
             upto: last.clone(),
@@ -291,16 +289,15 @@ impl Job {
         let mut rest = span.clone();
         loop {
             let most = usize::try_from(AT_ONCE).unwrap_or(usize::MAX);
-            let (rows, is_last) = self.fetch(session, &rest, most, Reading::Locked).await?;
-            let last = rows.len().checked_sub(1).map(|at| self.key_of(&rows, at));
+            let (rows, done_with, is_last) = self.fetch_locked(session, &rest, most).await?;
             let judged = self.judge(rows, transformer).await?;
             let written = self.write_carefully(session, &judged).await?;
             done.counts += written.counts;
             done.bad.extend(written.bad);
-            match last {
-                Some(last) if !is_last => rest.after = Some(last),
-                _ => return Ok(done),
+            if is_last {
+                return Ok(done);
             }
+            rest.after = done_with.upto;
         }
     }
 

@@ -24,6 +24,10 @@ use crate::migration::Call;
 const PATIENCE: Duration = Duration::from_secs(300);
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How long it rests after a batch, at the most.
+const LONGEST_REST: Duration = Duration::from_secs(10);
+/// What it is doing where nothing keeps it from that.
+const WORKS: &str = "works";
 /// How long it waits where there is nothing for it to do now.
 const IDLE: Duration = Duration::from_millis(200);
 
@@ -34,8 +38,14 @@ pub(crate) struct Crew {
     pub(crate) code: Arc<dyn Backfill>,
     pub(crate) call: Call,
     pub(crate) observer: Arc<dyn Observer>,
-    /// `host, process 123`.
-    pub(crate) place: String,
+    /// The machine and the process.
+    pub(crate) place: (String, u32),
+}
+
+impl Crew {
+    pub(super) fn place(&self) -> (&str, u32) {
+        (&self.place.0, self.place.1)
+    }
 }
 
 /// One worker.
@@ -48,6 +58,8 @@ pub(super) struct Worker {
     wanted: watch::Sender<u32>,
     rows: u64,
     told: String,
+    /// What it is doing, as the last sign of life said it, and when that was.
+    doing: String,
     signed: Option<Instant>,
     lag: Lag,
 }
@@ -99,6 +111,7 @@ impl Worker {
             wanted,
             rows: 0,
             told: String::new(),
+            doing: WORKS.to_owned(),
             signed: None,
             lag: Lag::default(),
         }
@@ -131,10 +144,7 @@ impl Worker {
                 self.give_up(&error).await;
                 return Err(error);
             }
-            self.tell(&format!(
-                "waits to try again: {}",
-                super::rows::reason(&error)
-            ));
+            self.tell(&trying_again(&error));
             tokio::select! {
                 () = tokio::time::sleep(pause) => {}
                 () = self.crew.call.cancel.requested() => return Err(BackfillError::Cancelled),
@@ -207,6 +217,7 @@ impl Worker {
                     return Ok(ended);
                 }
             };
+            let was_mine = mine.is_some();
             let again = match mine.take() {
                 Some(number) => {
                     let ranges = job
@@ -222,6 +233,10 @@ impl Worker {
             let range = match again {
                 Some(range) => Some(range),
                 None => {
+                    if was_mine {
+                        // It has taken longer than its lease, and would do so again.
+                        pace.shrink();
+                    }
                     job.store
                         .claim(&mut *tools.writer, &job.revision, &self.id, job.order)
                         .await?
@@ -235,7 +250,8 @@ impl Worker {
                 return Ok(Ended::Done);
             };
             let number = range.number;
-            self.tell("works");
+            self.tell(WORKS);
+            self.sign(&mut *tools.writer, WORKS).await?;
             match self.work_on(&mut tools, range, *record, pace).await {
                 Ok(Left::Range) => {}
                 Ok(Left::Work(ended)) => {
@@ -253,6 +269,9 @@ impl Worker {
                         .store
                         .let_go(&mut *tools.writer, &job.revision, number, &self.id)
                         .await;
+                    if error.may_pass() {
+                        let _ = self.sign(&mut *tools.writer, &trying_again(&error)).await;
+                    }
                     return Err(error);
                 }
             }
@@ -267,10 +286,15 @@ impl Worker {
         if ranges.iter().all(|range| range.is_done) {
             return Ok(false);
         }
+        if job.store.bury(writer, job.revision.as_str()).await? {
+            return Ok(true);
+        }
         if job.dialect == Dialect::Postgresql && job.split_one(writer, &ranges).await? {
             return Ok(true);
         }
-        self.tell("waits for the last ranges of others");
+        const DOING: &str = "waits for the last ranges of others";
+        self.tell(DOING);
+        self.sign(writer, DOING).await?;
         tokio::time::sleep(IDLE).await;
         Ok(true)
     }
@@ -319,7 +343,12 @@ impl Worker {
                     return Ok(Next::End(Ended::NotWanted));
                 }
                 Order::Work => {
-                    self.sign(writer, "works").await?;
+                    // What it waited for is over; that it waits for others, only the next claim tells.
+                    let doing = match range {
+                        Some(_) => WORKS.to_owned(),
+                        None => self.doing.clone(),
+                    };
+                    self.sign(writer, &doing).await?;
                     return Ok(Next::Go(Box::new(record)));
                 }
                 Order::Wait(reason) => {
@@ -330,7 +359,6 @@ impl Worker {
                         is_given_back = true;
                     }
                     self.tell(&format!("waits: {reason}"));
-                    self.signed = None;
                     self.sign(writer, &reason).await?;
                     tokio::select! {
                         () = tokio::time::sleep(Duration::from_millis(500)) => {}
@@ -341,17 +369,19 @@ impl Worker {
         }
     }
 
-    /// Gives a sign of life, if the last one is not new.
+    /// Gives a sign of life, if the last one is not new, or said something else.
     async fn sign(&mut self, writer: &mut dyn Session, doing: &str) -> Result<(), BackfillError> {
         const OFTEN: Duration = Duration::from_secs(2);
-        if self.signed.is_some_and(|signed| signed.elapsed() < OFTEN) {
+        let is_known = self.signed.is_some_and(|signed| signed.elapsed() < OFTEN);
+        if is_known && self.doing == doing {
             return Ok(());
         }
         self.signed = Some(Instant::now());
+        doing.clone_into(&mut self.doing);
         let job = &self.crew.job;
         let Statement { sql, params } =
             job.store
-                .sign_of_life(&job.revision, &self.id, &self.crew.place, doing, self.rows);
+                .sign_of_life(&job.revision, &self.id, self.crew.place(), doing, self.rows);
         writer.execute(&sql, &params).await?;
         Ok(())
     }
@@ -377,6 +407,8 @@ impl Worker {
         let crew = Arc::clone(&self.crew);
         let job = &*crew.job;
         let mut next: Option<Prepared> = None;
+        // Whether the next batch is one row, since larger ones failed.
+        let mut is_single = false;
         let Record {
             mut workers,
             mut settings,
@@ -403,20 +435,28 @@ impl Worker {
                 owner: &self.id,
                 settings: &settings,
             };
+            let most = pace.rows(workers, &settings);
             let written = match &mut tools.ahead {
-                Some(_) => Self::write_ahead(&crew, tools, &mut next, place, pace.rows()).await,
-                None => Self::write_now(job, tools, place, pace).await,
+                Some(_) => Self::write_ahead(&crew, tools, &mut next, place, most).await,
+                None => Self::write_now(job, tools, place, most).await,
             };
             let written = match written {
-                Ok(written) => written,
-                Err(error) if error.is_about_data() && job.change != Change::Transform => {
+                Err(error) if error.is_about_data() => {
                     // The row is found by taking fewer and fewer of them.
                     tools.writer.rollback().await?;
-                    pace.shrink();
-                    continue;
+                    next = None;
+                    if !is_single {
+                        is_single = most == 1;
+                        pace.shrink();
+                        continue;
+                    }
+                    let rest = range.rest();
+                    job.set_next_aside(&mut *tools.writer, &rest, place, &error)
+                        .await?
                 }
-                Err(error) => return Err(error),
+                written => written?,
             };
+            is_single = false;
             self.rows += written.counts.read;
             pace.learn(written.counts.read, started.elapsed(), &settings);
             range.cursor = written.cursor;
@@ -426,6 +466,8 @@ impl Worker {
             let owed = pace
                 .owed(written.counts.read, workers, &settings)
                 .max(job.courtesy(started.elapsed()));
+            // No worker is away for as long as its lease.
+            let owed = owed.min(LONGEST_REST);
             if !owed.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(owed) => {}
@@ -439,9 +481,9 @@ impl Worker {
         job: &Job,
         tools: &mut Tools,
         place: Place<'_>,
-        pace: &Pace,
+        most: usize,
     ) -> Result<Written, BackfillError> {
-        let (rest, most) = (place.range.rest(), pace.rows());
+        let rest = place.range.rest();
         match &mut tools.spare {
             Some(transformer) => {
                 job.write_locked(&mut *tools.writer, &mut **transformer, &rest, most, place)
@@ -526,6 +568,11 @@ impl Ahead {
             (self, prepared)
         })
     }
+}
+
+/// What a worker is doing that an error keeps from its work for now.
+fn trying_again(error: &BackfillError) -> String {
+    format!("waits to try again: {}", super::rows::reason(error))
 }
 
 /// What is told of a worker that panicked.

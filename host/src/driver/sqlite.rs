@@ -13,7 +13,6 @@ mod guard;
 mod lock;
 mod objects;
 mod place;
-mod process;
 mod restore;
 mod scratch;
 mod session;

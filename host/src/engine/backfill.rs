@@ -7,8 +7,8 @@ use super::call::Ready;
 use super::step::{Failed, Tries, action, tally_after, transaction};
 use super::{Aftermath, Cause, Engine, Lent, Progress, Run, RunFailure, this_process};
 use crate::backfill::{
-    Backfill, BackfillError, BadRowReport, Change, Crew, Ending, Job, Keep, Settings, Spec, State,
-    Status, Transformer, Trial,
+    Backfill, BackfillError, BadRowReport, Change, Crew, Ending, InvalidSetting, Job, Keep,
+    Settings, Spec, State, Status, Transformer, Trial, is_loaded,
 };
 use crate::driver::{Authority, Durability, RunLock, Session};
 use crate::event::{Event, StepReport};
@@ -115,18 +115,13 @@ impl Engine {
             .await
             .map_err(|error| (backfill_failed(step, error), Aftermath::RolledBack(id())))?;
         let unfinished = |error| (backfill_failed(step, error), Aftermath::Unfinished(id()));
-        self.crew(&begun, ready)
-            .run(begun.settings.workers)
-            .await
-            .map_err(unfinished)?;
+        let crew = self.crew(&begun, ready);
+        let working = Arc::clone(&crew).run(begun.settings.workers);
+        working.await.map_err(unfinished)?;
         if !lock.is_held() {
             return Err((Cause::LockLost, Aftermath::Unfinished(id())));
         }
-        let Begun {
-            job,
-            code,
-            settings,
-        } = &begun;
+        let Begun { job, code, .. } = &begun;
         let mut transformer = transformer(job, &**code, ready).await.map_err(unfinished)?;
         let after = tally_after(progress.tally, step, recorded, &ready.fingerprint.content);
         attempt.tally = Some(after);
@@ -136,9 +131,8 @@ impl Engine {
                 .end_backfill(
                     session,
                     step,
-                    job,
+                    &crew,
                     borrowed(&mut transformer),
-                    settings,
                     lock,
                     attempt,
                 )
@@ -181,6 +175,9 @@ impl Engine {
             settings
                 .set(change)
                 .map_err(|error| BackfillError::Unfit(error.to_string()))?;
+        }
+        if let Some(load) = &settings.load {
+            is_loaded(session, load).await?;
         }
         let mut tries = Tries::new(&self.patience);
         loop {
@@ -354,7 +351,7 @@ impl Engine {
             code: Arc::clone(&begun.code),
             call: ready.call.clone(),
             observer: Arc::clone(&self.observer),
-            place: format!("{}, process {}", process.host, process.pid),
+            place: (process.host, process.pid),
         })
     }
 
@@ -365,9 +362,8 @@ impl Engine {
         &self,
         session: &mut dyn Session,
         step: &Step,
-        job: &Job,
+        crew: &Crew,
         mut transformer: Option<&mut (dyn Transformer + '_)>,
-        settings: &Settings,
         lock: &dyn RunLock,
         attempt: &Attempt,
     ) -> Result<Option<Work>, Failed> {
@@ -375,18 +371,14 @@ impl Engine {
             let aftermath = Aftermath::Unfinished(step.revision.clone());
             (backfill_failed(step, error), aftermath)
         };
-        job.catch_up_all(
-            session,
-            transformer.as_mut().map(|own| &mut **own as _),
-            settings,
-        )
-        .await
-        .map_err(unfinished)?;
+        let lent = transformer.as_mut().map(|own| &mut **own as _);
+        let settings = crew.catch_up(session, lent).await.map_err(unfinished)?;
+        let job = &*crew.job;
         if let Err(source) = self.history.begin(session).await {
             let aftermath = Aftermath::Unfinished(step.revision.clone());
             return Err((transaction(step, "begun", source), aftermath));
         }
-        let ending = job.end(session, transformer, settings).await;
+        let ending = job.end(session, transformer, &settings).await;
         match ending {
             Ok(Ending::Proved { batches, counts }) => {
                 let work = Work {
@@ -551,18 +543,51 @@ impl Engine {
         revision: &RevisionId,
         changes: &[String],
     ) -> Result<Settings, RunFailure> {
+        const TRIES: u32 = 5;
+        self.set_backfill_within(revision, changes, TRIES).await
+    }
+
+    async fn set_backfill_within(
+        &self,
+        revision: &RevisionId,
+        changes: &[String],
+        tries: u32,
+    ) -> Result<Settings, RunFailure> {
         let none = || RunFailure::untouched(Cause::NoBackfill(revision.clone()));
         let mut found = self.backfill_status(Some(revision)).await?;
-        let mut settings = found.pop().ok_or_else(none)?.settings;
+        let before = found.pop().ok_or_else(none)?.settings;
+        let mut settings = before.clone();
         for change in changes {
             settings
                 .set(change)
                 .map_err(|error| RunFailure::untouched(Cause::Setting(error)))?;
         }
+        if let Some(load) = &settings.load
+            && settings.load != before.load
+        {
+            self.try_load(load).await.map_err(RunFailure::untouched)?;
+        }
         let store = self.history.backfills();
-        self.change_backfill(revision, store.set_settings(revision.as_str(), &settings))
-            .await?;
-        Ok(settings)
+        let change = store.set_settings(revision.as_str(), &before, &settings);
+        match self.change_backfill(revision, change).await {
+            // Someone else has changed others meanwhile.
+            Err(failure) if matches!(*failure.cause, Cause::NoBackfill(_)) && tries > 1 => {
+                Box::pin(self.set_backfill_within(revision, changes, tries - 1)).await
+            }
+            changed => changed.map(|()| settings),
+        }
+    }
+
+    /// Makes sure that a load query can be run: a wrong one would end the backfill.
+    async fn try_load(&self, load: &str) -> Result<(), Cause> {
+        let mut session = self.session().await?;
+        let tried = is_loaded(&mut *session, load).await;
+        tried.map(|_| ()).map_err(|error| {
+            Cause::Setting(InvalidSetting::Value {
+                name: "load",
+                reason: error.to_string(),
+            })
+        })
     }
 
     async fn change_backfill(

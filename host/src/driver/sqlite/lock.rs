@@ -13,10 +13,10 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
 use super::guard::Guard;
+use super::error;
 use super::place::{Place, Purpose};
 use super::session::SqliteSession;
-use super::{error, process};
-use crate::driver::{DriverError, Holder, LockAttempt, RunLock, Statement};
+use crate::driver::{DriverError, Holder, LockAttempt, RunLock, Statement, process};
 
 /// How long a lock outlives the last sign of a holder on another machine.
 const LEASE: Duration = Duration::from_secs(60);

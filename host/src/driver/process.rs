@@ -4,7 +4,7 @@ use std::fs;
 
 /// What tells a process from every other that had or will have its number: the boot, the process namespace and the
 /// time of its start. `None` where the system does not say, or there is no such process.
-pub(super) fn identity(pid: u32) -> Option<String> {
+pub(crate) fn identity(pid: u32) -> Option<String> {
     let (boot, namespace) = surroundings()?;
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // Behind the name of the program, which may contain anything, come the state and, 19 fields on, the start.
@@ -18,7 +18,7 @@ pub(super) fn identity(pid: u32) -> Option<String> {
 }
 
 /// Whether the process `pid`, which had this `identity`, has certainly ended.
-pub(super) fn has_ended(pid: u32, then: &str) -> bool {
+pub(crate) fn has_ended(pid: u32, then: &str) -> bool {
     let Some((boot, namespace)) = surroundings() else {
         return false;
     };
@@ -27,6 +27,14 @@ pub(super) fn has_ended(pid: u32, then: &str) -> bool {
     let same_namespace = parts.next() == Some(namespace.as_str());
     // The processes of another namespace are not to be seen from here.
     !same_boot || (same_namespace && identity(pid).as_deref() != Some(then))
+}
+
+/// Whether it has ended as far as this machine can tell: one of another machine, or of before it was started, may still be there.
+pub(crate) fn is_seen_to_have_ended(pid: u32, then: &str) -> bool {
+    let here = surroundings().is_some_and(|(boot, namespace)| {
+        then.starts_with(&format!("{boot}/{namespace}/"))
+    });
+    here && has_ended(pid, then)
 }
 
 fn surroundings() -> Option<(String, String)> {
@@ -51,6 +59,9 @@ mod tests {
         assert!(!has_ended(own, &identity_now));
         assert!(has_ended(own, &format!("{identity_now}1")));
         assert!(has_ended(own, "another-boot/x/1"));
+        assert!(is_seen_to_have_ended(own, &format!("{identity_now}1")));
+        assert!(!is_seen_to_have_ended(own, &identity_now));
+        assert!(!is_seen_to_have_ended(own, "another-boot/x/1"));
 
         let mut child = std::process::Command::new("sleep")
             .arg("60")
