@@ -126,7 +126,7 @@ fn backfill(spec: &Spec, dialect: Dialect) -> Vec<String> {
     }
     let others = match dialect {
         Dialect::Postgresql => {
-            "writers wait for the rows of one batch, and for the table for a moment at the start and at the end"
+            "writers wait for the rows of one batch, and for the table for a moment at the start and at the end, where readers wait for it as well"
         }
         Dialect::Sqlite => "others write between two of them",
     };
