@@ -2,7 +2,6 @@
 
 mod approve;
 mod backfill;
-mod backfill_view;
 mod branches;
 mod build;
 mod check;
