@@ -88,7 +88,8 @@ impl Watch {
         let open = all.iter().filter(|status| status.state != State::Done);
         let mut watched: BTreeSet<String> = open.map(|status| status.revision.clone()).collect();
         watched.extend(self.revision.iter().map(ToString::to_string));
-        watched.append(&mut self.watched);
+        let was_there = std::mem::take(&mut self.watched);
+        watched.extend(was_there.iter().cloned());
         let is_there = |revision: &String| all.iter().any(|status| status.revision == *revision);
         let (there, gone): (BTreeSet<String>, BTreeSet<String>) =
             watched.into_iter().partition(is_there);
@@ -100,12 +101,13 @@ impl Watch {
             .collect();
         match self.report.format() {
             Format::Json => self.report.json(&looks),
-            Format::Text if looks.is_empty() => match gone.first() {
-                Some(revision) => self
-                    .report
-                    .message(format_args!("{revision} is not going on.")),
-                None => self.report.message("No backfill is going on."),
-            },
+            Format::Text if looks.is_empty() => self.report.message(match gone.first() {
+                Some(revision) if was_there.contains(revision) => {
+                    format!("{revision} was given up.")
+                }
+                Some(revision) => format!("{revision} has not begun as a backfill."),
+                None => "No backfill is going on.".to_owned(),
+            }),
             Format::Text => {
                 let width = self.frames.width();
                 let lines = looks
