@@ -120,10 +120,10 @@ impl Job {
         {
             return Ok(Order::Wait(format!("outside of its time of day, {window}")));
         }
-        if let Some(load) = &settings.load {
-            if is_loaded(session, load).await? {
-                return Ok(Order::Wait("the load query says so".to_owned()));
-            }
+        if let Some(load) = &settings.load
+            && is_loaded(session, load).await?
+        {
+            return Ok(Order::Wait("the load query says so".to_owned()));
         }
         if self.dialect == Dialect::Sqlite {
             return Ok(Order::Work);

@@ -71,7 +71,7 @@ pub(crate) struct Record {
     pub(crate) rows_read: u64,
     /// Rows that were written or dropped so far.
     pub(crate) rows_changed: u64,
-    /// Workers that have given a sign of life not long ago.
+    /// Workers that have said not long ago that they work.
     pub(crate) workers: u64,
 }
 

@@ -16,6 +16,9 @@ use crate::sql::guard::Protected;
 /// How long a worker has a range for, unless it gives a sign of life.
 pub(super) const LEASE_SECONDS: u32 = 30;
 
+/// What a worker is doing where nothing keeps it from that.
+pub(super) const WORKS: &str = "works";
+
 /// How old the last sign of life of a worker may be that counts as one.
 pub(super) const ALIVE_SECONDS: u32 = 15;
 
@@ -431,7 +434,7 @@ impl Store {
             "SELECT revision, direction, digest, state, reason, settings, table_name, spec, estimate, started, coalesce(ended, 0), {now}, {}, \
              CAST((SELECT coalesce(sum(r.rows_read), 0) FROM {ranges} r WHERE r.revision = b.revision) AS {integer}), \
              CAST((SELECT coalesce(sum(r.rows_written + r.rows_dropped), 0) FROM {ranges} r WHERE r.revision = b.revision) AS {integer}), \
-             (SELECT count(*) FROM {} w WHERE w.revision = b.revision AND w.seen > {now} - {ALIVE_SECONDS}) \
+             (SELECT count(*) FROM {} w WHERE w.revision = b.revision AND w.seen > {now} - {ALIVE_SECONDS} AND w.doing = '{WORKS}') \
              FROM {} b{which} ORDER BY started, revision",
             self.minute(),
             self.workers(),

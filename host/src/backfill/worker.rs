@@ -16,6 +16,7 @@ use super::pace::{Order, Pace};
 use super::record::{Range, Record, State};
 use super::rows::Transformer;
 use super::spec::Change;
+use super::store::WORKS;
 use crate::driver::{Dialect, Driver, Session, Statement};
 use crate::event::{Event, Observer};
 use crate::migration::{Call, MigrationError};
@@ -26,8 +27,6 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How long it rests after a batch, at the most.
 const LONGEST_REST: Duration = Duration::from_secs(10);
-/// What it is doing where nothing keeps it from that.
-const WORKS: &str = "works";
 /// How long it waits where there is nothing for it to do now.
 const IDLE: Duration = Duration::from_millis(200);
 

@@ -3,20 +3,20 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::audit::{audit, is_audited};
 use super::call::Ready;
+use super::judging::{Sample, denied};
 use super::step::{Failed, Tries, action, tally_after, transaction};
 use super::{Aftermath, Cause, Engine, Lent, Progress, Run, RunFailure, this_process};
 use crate::backfill::{
-    Backfill, BackfillError, BadRowReport, Change, Crew, Ending, InvalidSetting, Job, Keep,
-    Settings, Spec, State, Status, Transformer, Trial, is_loaded,
+    Backfill, BackfillError, Change, Crew, Ending, Job, Settings, State, Transformer, Trial,
+    is_loaded,
 };
-use crate::driver::{Authority, Durability, RunLock, Session};
+use crate::driver::{Durability, RunLock, Session};
 use crate::event::{Event, StepReport};
 use crate::history::{Attempt, Outcome};
-use crate::migration::{MigrationError, StatementSource, Work};
+use crate::migration::{MigrationError, Work};
 use crate::plan::{Plan, Step};
-use crate::revision::{Direction, Kind, RevisionId, Transactional};
+use crate::revision::{Direction, RevisionId, Transactional};
 
 /// How a run treats backfills.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -37,13 +37,6 @@ pub enum BackfillMode {
     Attached,
     /// Workers; the run makes all ready for them, and leaves out what depends on it.
     Detached,
-}
-
-/// Whether rows are tried before a backfill begins.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Sample {
-    None,
-    Some,
 }
 
 /// A backfill that is begun.
@@ -292,120 +285,6 @@ impl Engine {
             .is_some_and(|position| waiting.contains(position))
     }
 
-    /// What a backfill works on here, after the database has judged its statements.
-    async fn job(
-        &self,
-        session: &mut dyn Session,
-        step: &Step,
-        code: &dyn Backfill,
-        ready: &Ready,
-    ) -> Result<(Job, Spec), BackfillError> {
-        let (job, spec, author) = self.fit(session, step, code, ready).await?;
-        let store = self.history.backfills();
-        let known = store.read(session, Some(step.revision.as_str())).await?;
-        let begun = known.iter().find(|record| record.state != State::Done);
-        if let Some(begun) = begun {
-            job.expects(begun)?;
-        }
-        if let Some(author) = author {
-            // Grants may have changed since it began; what rows do to others was looked at then.
-            let sample = match begun {
-                None => Sample::Some,
-                Some(_) => Sample::None,
-            };
-            self.judge(session, &job, author, ready, sample).await?;
-        }
-        Ok((job, spec))
-    }
-
-    /// Has the database judge what the author of a backfill has made, in a transaction of its own: the statements over no rows,
-    /// and what some rows do to others by triggers and cascades.
-    async fn judge(
-        &self,
-        session: &mut dyn Session,
-        job: &Job,
-        author: Authority,
-        ready: &Ready,
-        sample: Sample,
-    ) -> Result<(), BackfillError> {
-        let grant = &ready.call.grant;
-        // Of a role's own connection nothing can be asked in the host's name.
-        let is_sampled = sample == Sample::Some && is_audited(grant) && !session.enforces(&author);
-        session.begin().await?;
-        let judged = async {
-            job.probe(session, author).await.map_err(denied)?;
-            if is_sampled {
-                job.touch_some(session).await?;
-                audit(grant, session).await?;
-            }
-            Ok(())
-        };
-        let judged = judged.await;
-        let ended = session.rollback().await;
-        judged.and(ended.map_err(BackfillError::from))
-    }
-
-    /// What a backfill works on here, and under whose authority its author's statements are.
-    async fn fit(
-        &self,
-        session: &mut dyn Session,
-        step: &Step,
-        code: &dyn Backfill,
-        ready: &Ready,
-    ) -> Result<(Job, Spec, Option<Authority>), BackfillError> {
-        let store = self.history.backfills();
-        let digest = &ready.fingerprint.content;
-        let new = async |session: &mut dyn Session, spec: &Spec| {
-            let (revision, direction) = (&step.revision, step.direction);
-            Job::new(session, revision, direction, digest, spec, store.clone()).await
-        };
-        let described = code.describe(&ready.call).await?;
-        let patience = ready.call.grant.limits.time;
-        let new = async |session: &mut dyn Session, spec: &Spec| {
-            let job = new(session, spec).await?;
-            Ok::<_, BackfillError>(job.within(patience))
-        };
-        if (step.direction, described.keep) == (Direction::Downgrade, Keep::OldValues) {
-            self.is_what_was_kept(session, step, &described).await?;
-            let upwards = new(session, &described).await?;
-            let dialect = session.dialect();
-            let key = upwards.key_names();
-            let spec = Job::restoring(&described, &step.revision, (&store, dialect), key);
-            return Ok((new(session, &spec).await?, spec, None));
-        }
-        let author = self.author(step, ready);
-        let is_plain = described.condition.is_none() && described.change == Change::Transform;
-        if session.enforces(&author) && !is_plain {
-            return Err(BackfillError::Unfit(
-                "with isolation = \"role\" it may have neither an expression nor a condition: batches are written by Whimbrel's own role, and would run them as that; have a component make the new values of all rows, and keep those that are not meant".to_owned(),
-            ));
-        }
-        Ok((new(session, &described).await?, described, Some(author)))
-    }
-
-    /// Makes sure that old values are put back where they came from: what the way up wrote was judged, and the way back is the
-    /// host's own.
-    async fn is_what_was_kept(
-        &self,
-        session: &mut dyn Session,
-        step: &Step,
-        described: &Spec,
-    ) -> Result<(), BackfillError> {
-        let store = self.history.backfills();
-        let known = store.read(session, Some(step.revision.as_str())).await?;
-        let is_same = known.iter().any(|record| match record.direction() {
-            Direction::Upgrade => record.state == State::Done && record.spec == *described,
-            // It is compared with what it began with.
-            Direction::Downgrade => record.state != State::Done,
-        });
-        match is_same {
-            true => Ok(()),
-            false => Err(BackfillError::Unfit(
-                "it says something else of itself than when it kept old values, or nothing is known of that: they cannot be put back".to_owned(),
-            )),
-        }
-    }
-
     /// Tries a backfill in the transaction that is open. Where the database holds its author to a role, that transaction is
     /// the role's, and the backfill is tried in another, which does not see what the steps before it did.
     pub(super) async fn try_backfill(
@@ -453,15 +332,6 @@ impl Engine {
             .await
     }
 
-    /// Under whose authority the statements of a backfill's author are.
-    fn author(&self, step: &Step, ready: &Ready) -> Authority {
-        let grant = Arc::clone(&ready.call.grant);
-        match self.graph.get(step.revision.as_str()).map(|at| at.kind) {
-            Some(Kind::Sql) => Authority::File(grant),
-            _ => Authority::Guest(grant),
-        }
-    }
-
     fn crew(&self, begun: &Begun, ready: &Ready) -> Arc<Crew> {
         let process = this_process();
         Arc::new(Crew {
@@ -476,7 +346,6 @@ impl Engine {
 
     /// Tries to end a backfill: works off what others have changed, first while they go on, then with them kept out, and
     /// commits that with the records. `None` where too much has come in meanwhile.
-    #[expect(clippy::too_many_arguments, reason = "what a step has")]
     async fn end_backfill(
         &self,
         session: &mut dyn Session,
@@ -603,187 +472,6 @@ impl Engine {
         };
         worked.await.map_err(RunFailure::untouched)
     }
-
-    /// How the backfills of this database stand; one, or all.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn backfill_status(
-        &self,
-        revision: Option<&RevisionId>,
-    ) -> Result<Vec<Status>, RunFailure> {
-        let read = async {
-            let mut session = self.session().await?;
-            let store = self.history.backfills();
-            let which = revision.map(RevisionId::as_str);
-            Ok::<_, Cause>(store.status(&mut *session, which).await?)
-        };
-        read.await.map_err(RunFailure::untouched)
-    }
-
-    /// Rows that a backfill has set aside, at most so many, the oldest first.
-    ///
-    /// # Errors
-    /// When the database cannot be read.
-    pub async fn bad_rows(
-        &self,
-        revision: &RevisionId,
-        most: u64,
-    ) -> Result<Vec<BadRowReport>, RunFailure> {
-        let read = async {
-            let mut session = self.session().await?;
-            let store = self.history.backfills();
-            let rows = store.bad_row_reports(&mut *session, revision.as_str(), most);
-            Ok::<_, Cause>(rows.await?)
-        };
-        read.await.map_err(RunFailure::untouched)
-    }
-
-    /// Has the workers of a backfill wait, go on, or end.
-    ///
-    /// # Errors
-    /// [`Cause::NoBackfill`] where none of this revision has begun that is not done.
-    pub async fn set_backfill_state(
-        &self,
-        revision: &RevisionId,
-        state: State,
-    ) -> Result<(), RunFailure> {
-        let store = self.history.backfills();
-        self.change_backfill(revision, store.set_state(revision.as_str(), state, ""))
-            .await
-    }
-
-    /// Changes settings of a backfill, as [`Settings::set`] takes them; returns all of them as they are now.
-    ///
-    /// # Errors
-    /// [`Cause::NoBackfill`]; [`BackfillError::Unfit`] for a change that makes no sense, with which nothing is changed.
-    pub async fn set_backfill(
-        &self,
-        revision: &RevisionId,
-        changes: &[String],
-    ) -> Result<Settings, RunFailure> {
-        const TRIES: u32 = 5;
-        self.set_backfill_within(revision, changes, TRIES).await
-    }
-
-    async fn set_backfill_within(
-        &self,
-        revision: &RevisionId,
-        changes: &[String],
-        tries: u32,
-    ) -> Result<Settings, RunFailure> {
-        let none = || RunFailure::untouched(Cause::NoBackfill(revision.clone()));
-        let mut found = self.backfill_status(Some(revision)).await?;
-        let before = found.pop().ok_or_else(none)?.settings;
-        let mut settings = before.clone();
-        for change in changes {
-            settings
-                .set(change)
-                .map_err(|error| RunFailure::untouched(Cause::Setting(error)))?;
-        }
-        if let Some(load) = &settings.load
-            && settings.load != before.load
-        {
-            self.try_load(load).await.map_err(RunFailure::untouched)?;
-        }
-        let store = self.history.backfills();
-        let change = store.set_settings(revision.as_str(), &before, &settings);
-        match self.change_backfill(revision, change).await {
-            // Someone else has changed others meanwhile.
-            Err(failure) if matches!(*failure.cause, Cause::NoBackfill(_)) && tries > 1 => {
-                Box::pin(self.set_backfill_within(revision, changes, tries - 1)).await
-            }
-            changed => changed.map(|()| settings),
-        }
-    }
-
-    /// Makes sure that a load query can be run: a wrong one would end the backfill.
-    async fn try_load(&self, load: &str) -> Result<(), Cause> {
-        let mut session = self.session().await?;
-        let tried = is_loaded(&mut *session, load).await;
-        tried.map(|_| ()).map_err(|error| {
-            Cause::Setting(InvalidSetting::Value {
-                name: "load",
-                reason: error.to_string(),
-            })
-        })
-    }
-
-    async fn change_backfill(
-        &self,
-        revision: &RevisionId,
-        change: crate::driver::Statement,
-    ) -> Result<(), RunFailure> {
-        let changed = async {
-            let mut session = self.session().await?;
-            let store = self.history.backfills();
-            match store.change(&mut *session, change).await? {
-                true => Ok(()),
-                false => Err(Cause::NoBackfill(revision.clone())),
-            }
-        };
-        changed.await.map_err(RunFailure::untouched)
-    }
-
-    /// Has the rows that a backfill has set aside worked on once more; returns how many they are. A run to its revision
-    /// does it.
-    ///
-    /// # Errors
-    /// [`Cause::NoBackfill`]; a database error.
-    pub async fn retry_backfill(&self, revision: &RevisionId) -> Result<u64, RunFailure> {
-        let retried = async {
-            let (job, mut session) = self.known_job(revision).await?;
-            let failed = |error| backfill_failed(&step_of(revision, job.direction()), error);
-            job.retry(&mut *session).await.map_err(failed)
-        };
-        retried.await.map_err(RunFailure::untouched)
-    }
-
-    /// Gives a backfill up that is not done: nothing is known of it any more, and the rows that were worked on stay as they
-    /// are.
-    ///
-    /// # Errors
-    /// [`Cause::NoBackfill`]; a database error.
-    pub async fn abandon_backfill(&self, revision: &RevisionId) -> Result<(), RunFailure> {
-        self.set_backfill_state(revision, State::Stopped).await?;
-        let given_up = async {
-            let mut session = self.session().await?;
-            let store = self.history.backfills();
-            match store.abandon(&mut *session, revision).await? {
-                true => Ok(()),
-                false => Err(Cause::NoBackfill(revision.clone())),
-            }
-        };
-        given_up.await.map_err(RunFailure::untouched)
-    }
-
-    /// The job of a backfill that has begun, without asking its code whether it is the same.
-    async fn known_job(&self, revision: &RevisionId) -> Result<(Job, Lent), Cause> {
-        let mut session = self.session().await?;
-        let store = self.history.backfills();
-        let records = store.read(&mut *session, Some(revision.as_str())).await?;
-        let record = records
-            .into_iter()
-            .find(|record| record.state != State::Done)
-            .ok_or_else(|| Cause::NoBackfill(revision.clone()))?;
-        let job = Job::known(&mut *session, revision, &record, store).await;
-        match job {
-            Ok(job) => Ok((job, session)),
-            Err(error) => Err(backfill_failed(
-                &step_of(revision, Direction::Upgrade),
-                error,
-            )),
-        }
-    }
-}
-
-fn step_of(revision: &RevisionId, direction: Direction) -> Step {
-    Step {
-        revision: revision.clone(),
-        direction,
-        removes: Vec::new(),
-        adds: Vec::new(),
-    }
 }
 
 async fn transformer(
@@ -803,24 +491,7 @@ fn borrowed(
     transformer.as_deref_mut()
 }
 
-/// What the author's own statement failed with.
-fn denied((statement, error): (String, BackfillError)) -> BackfillError {
-    match error {
-        BackfillError::Database(source) => MigrationError::Statement {
-            statement: (!statement.is_empty()).then(|| {
-                Box::new(StatementSource {
-                    sql: statement,
-                    origin: None,
-                })
-            }),
-            source,
-        }
-        .into(),
-        error => error,
-    }
-}
-
-fn backfill_failed(step: &Step, error: BackfillError) -> Cause {
+pub(super) fn backfill_failed(step: &Step, error: BackfillError) -> Cause {
     match error {
         BackfillError::Cancelled | BackfillError::Migration(MigrationError::Cancelled) => {
             Cause::Cancelled
