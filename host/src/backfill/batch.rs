@@ -63,7 +63,9 @@ async fn within_memory(
         rows: u64::MAX,
         bytes: LARGEST,
     };
-    let rows = session.query(&statement.sql, &statement.params, limit).await?;
+    let rows = session
+        .query(&statement.sql, &statement.params, limit)
+        .await?;
     Ok(Batch::from(rows))
 }
 
@@ -136,7 +138,9 @@ impl Job {
     ) -> Result<(Batch, Span, bool), BackfillError> {
         let mut most = most.max(1);
         loop {
-            let (end, count) = self.last_of_next(session, &self.end_of_next(rest, most)).await?;
+            let (end, count) = self
+                .last_of_next(session, &self.end_of_next(rest, most))
+                .await?;
             let end = end.filter(|_| count >= most as u64);
             let is_last = end.is_none() || end == rest.upto;
             let span = Span {
@@ -315,7 +319,9 @@ impl Job {
         };
         self.open(session).await?;
         let note = self.note_before(session).await?;
-        let (last, count) = self.last_of_next(session, &self.boundary(rest, most)).await?;
+        let (last, count) = self
+            .last_of_next(session, &self.boundary(rest, most))
+            .await?;
         let is_last = count < most as u64;
         let upto = match is_last {
             true => rest.upto.clone(),
@@ -365,7 +371,9 @@ impl Job {
             // Somebody has taken it away.
             return Err(BackfillError::TakenOver);
         };
-        let bad = self.find_bad_row(session, key.clone(), &reason(error)).await?;
+        let bad = self
+            .find_bad_row(session, key.clone(), &reason(error))
+            .await?;
         let mut done = Done::default();
         done.counts.read = 1;
         done.counts.bad = 1;

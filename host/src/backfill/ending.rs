@@ -114,9 +114,8 @@ impl Job {
         )];
         let ranges = (0_i64..).zip(&spans);
         let each = self.table.rows / spans.len().max(1) as u64;
-        records.extend(
-            ranges.map(|(at, span)| self.store.add_range(&self.revision, at, span, each)),
-        );
+        records
+            .extend(ranges.map(|(at, span)| self.store.add_range(&self.revision, at, span, each)));
         self.commit(session, &records).await
     }
 

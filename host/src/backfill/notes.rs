@@ -124,10 +124,7 @@ impl Job {
                     types.join(", ")
                 ));
                 all.push(self.index("whimbrel_notes", &self.notes, ""));
-                for (name, when) in [
-                    ("", "INSERT".to_owned()),
-                    ("_update", update),
-                ] {
+                for (name, when) in [("", "INSERT".to_owned()), ("_update", update)] {
                     all.push(format!(
                         "CREATE TRIGGER main.\"{}{name}\" AFTER {when} ON {} BEGIN {insert}; END",
                         self.trigger, self.table.bare

@@ -478,7 +478,9 @@ impl Store {
             let mut values = row.into_iter();
             let (worker, pid) = (text(values.next()), count(values.next()));
             let identity = text(values.next());
-            let Ok(pid) = u32::try_from(pid) else { continue };
+            let Ok(pid) = u32::try_from(pid) else {
+                continue;
+            };
             if !process::is_seen_to_have_ended(pid, &identity) {
                 continue;
             }
