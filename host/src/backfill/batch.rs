@@ -215,17 +215,26 @@ impl Job {
         &self,
         session: &mut dyn Session,
     ) -> Result<(), DriverError> {
-        if self.dialect == Dialect::Postgresql {
-            session
-                .run(&format!(
-                    "SET LOCAL idle_in_transaction_session_timeout = {LONGEST_SILENCE}"
-                ))
-                .await?;
+        if self.dialect != Dialect::Postgresql {
+            return Ok(());
         }
-        if let Some(sign) = self.sign() {
-            session.run(&sign).await?;
+        let mut settings = vec![
+            (
+                "idle_in_transaction_session_timeout",
+                LONGEST_SILENCE.to_string(),
+            ),
+            // As statements were read when they were judged.
+            ("standard_conforming_strings", "on".to_owned()),
+        ];
+        if let Ok(patience) = i32::try_from(self.patience.as_millis()) {
+            settings.push(("statement_timeout", patience.to_string()));
         }
-        Ok(())
+        settings.extend(self.sign());
+        let set: Vec<String> = (settings.into_iter())
+            .map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', true)"))
+            .collect();
+        let set = Statement::new(format!("SELECT {}", set.join(", ")), []);
+        read(session, &set).await.map(|_| ())
     }
 
     /// Writes rows that were prepared. Those that have changed since are read again, now with their locks.

@@ -96,6 +96,7 @@ impl Closing<'_> {
             };
             match job.order(session, &record, &mut self.lag).await? {
                 Order::Work => {
+                    self.crew.check_limit(&record)?;
                     self.tell(session, DOING).await?;
                     return Ok(record.settings);
                 }
