@@ -7,6 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use owo_colors::OwoColorize;
 use whimbrel::event::{Event, Observer, StepReport};
 use whimbrel::migration::Level;
+use whimbrel::printable;
 use whimbrel::revision::RevisionId;
 
 use super::report::{Report, Showing};
@@ -224,8 +225,9 @@ impl Progress {
                 reason,
             } => {
                 let line = format!(
-                    "  {} attempt {attempt} failed: {reason}; again in {}",
+                    "  {} attempt {attempt} failed: {}; again in {}",
                     format_args!("{revision}:").dimmed(),
+                    printable::line(reason),
                     human(*delay)
                 );
                 self.line(state, &line);
