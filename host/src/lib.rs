@@ -69,6 +69,7 @@ pub mod migration;
 pub mod picture;
 pub mod plan;
 pub mod policy;
+pub mod printable;
 pub mod project;
 pub mod revision;
 pub mod scaffold;

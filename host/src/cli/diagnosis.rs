@@ -10,6 +10,7 @@ use whimbrel::driver::{DatabaseError, DriverError};
 use whimbrel::engine::{Aftermath, Cause, Inconsistency, RepairError, RunFailure};
 use whimbrel::migration::{MigrationError, PrepareError};
 use whimbrel::plan::PlanError;
+use whimbrel::printable;
 use whimbrel::project::BuildFailure;
 use whimbrel::revision::RevisionId;
 use whimbrel::scaffold::ScaffoldError;
@@ -37,8 +38,25 @@ pub(crate) struct Diagnosis {
 }
 
 impl Diagnosis {
-    /// Takes a failure apart.
+    /// Takes a failure apart. What others have had a part in saying (a guest, the database, which quotes values) is made
+    /// printable here.
     pub(crate) fn of(failure: &Failure) -> Self {
+        Self::taken_apart(failure).printable()
+    }
+
+    fn printable(self) -> Self {
+        let all = |texts: Vec<String>| texts.iter().map(|text| printable::lines(text)).collect();
+        Self {
+            title: printable::lines(&self.title),
+            snippet: self.snippet,
+            causes: all(self.causes),
+            notes: all(self.notes),
+            hint: self.hint.as_deref().map(printable::lines),
+            state: self.state.as_deref().map(printable::lines),
+        }
+    }
+
+    fn taken_apart(failure: &Failure) -> Self {
         match failure {
             Failure::Sources(errors) => Self::list(
                 "the migrations cannot be read",

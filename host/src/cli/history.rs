@@ -4,6 +4,7 @@ use camino::Utf8Path;
 use owo_colors::OwoColorize;
 use whimbrel::graph::Position;
 use whimbrel::history::{Note, Outcome, Safekeeping};
+use whimbrel::printable;
 use whimbrel::project::RunOptions;
 use whimbrel::target::Range;
 
@@ -103,10 +104,10 @@ fn log(context: &Context) -> Result<Verdict, Failure> {
                 entry.action,
                 human(entry.duration()),
                 size(backup.bytes),
-                entry.performed_by,
+                printable::line(&entry.performed_by),
             ));
             for line in about(backup, &entry.action, context) {
-                report.line(format_args!("    {}", harmless(&line)));
+                report.line(format_args!("    {}", printable::line(&line)));
             }
             continue;
         }
@@ -117,21 +118,14 @@ fn log(context: &Context) -> Result<Verdict, Failure> {
             human(entry.duration()),
             count(entry.statements, "statement"),
             count(entry.rows, "row"),
-            entry.performed_by,
+            printable::line(&entry.performed_by),
         ));
         if let Some(error) = &entry.error {
             // A guest may have written it.
-            report.line(format_args!("    {}", harmless(error)));
+            report.line(format_args!("    {}", printable::line(error)));
         }
     }
     Ok(Verdict::Done)
-}
-
-/// What a terminal does not take for a command.
-fn harmless(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect()
 }
 
 /// How to go back to a backup, or what going back has done.

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use owo_colors::OwoColorize;
 use whimbrel::event::{Event, Observer, StepReport};
 use whimbrel::migration::Level;
+use whimbrel::printable;
 use whimbrel::revision::RevisionId;
 
 use super::lines::shorten;
@@ -232,8 +233,9 @@ impl Progress {
                 reason,
             } => {
                 let line = format!(
-                    "  {} attempt {attempt} failed: {reason}; again in {}",
+                    "  {} attempt {attempt} failed: {}; again in {}",
                     format_args!("{revision}:").dimmed(),
+                    printable::line(reason),
                     human(*delay)
                 );
                 self.line(state, &line);

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet as Source};
 use whimbrel::migration::StatementSource;
+use whimbrel::printable;
 
 /// A statement and the place in it that an error is about.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,15 +20,20 @@ impl Snippet {
     /// The statement, with the caret at a 1-based character position as databases report it, or under its first line.
     pub(crate) fn new(statement: &StatementSource, position: Option<u32>) -> Self {
         let (path, first_line, column) = match &statement.origin {
-            Some((path, start)) => (Some(path.to_string()), start.line, start.column),
+            Some((path, start)) => (
+                Some(printable::line(path.as_str())),
+                start.line,
+                start.column,
+            ),
             None => (None, 1, 1),
         };
         let indent = " ".repeat(usize::try_from(column.saturating_sub(1)).unwrap_or(0));
-        let span = span(&statement.sql, position);
+        let sql = printable::in_place(&statement.sql);
+        let span = span(&sql, position);
         Self {
             path,
             span: span.start + indent.len()..span.end + indent.len(),
-            text: indent + &statement.sql,
+            text: indent + &sql,
             first_line: usize::try_from(first_line).unwrap_or(1),
         }
     }

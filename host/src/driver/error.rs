@@ -5,6 +5,7 @@ use std::sync::Arc;
 use thiserror::Error;
 
 use crate::capability::NotGranted;
+use crate::printable;
 
 /// An error that the database itself reported.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Error, serde::Serialize, serde::Deserialize)]
@@ -29,6 +30,25 @@ pub struct DatabaseError {
     pub column: Option<String>,
     /// The constraint concerned.
     pub constraint: Option<String>,
+}
+
+impl DatabaseError {
+    /// The same, as it can be shown: the texts may quote values, and a guest may have written them.
+    #[must_use]
+    pub fn printable(&self) -> Self {
+        let shown = |text: &Option<String>| text.as_deref().map(printable::lines);
+        Self {
+            sqlstate: shown(&self.sqlstate),
+            message: printable::lines(&self.message),
+            detail: shown(&self.detail),
+            hint: shown(&self.hint),
+            position: self.position,
+            schema: shown(&self.schema),
+            table: shown(&self.table),
+            column: shown(&self.column),
+            constraint: shown(&self.constraint),
+        }
+    }
 }
 
 /// What a session or a lock can fail with.

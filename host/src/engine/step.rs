@@ -11,6 +11,7 @@ use crate::event::{Event, StepReport};
 use crate::history::{Attempt, Outcome, Tally};
 use crate::migration::{Level, MigrationError, Work};
 use crate::plan::Step;
+use crate::printable;
 use crate::revision::{Direction, RevisionId, Transactional};
 
 pub(super) type Failed = (Cause, Aftermath);
@@ -316,7 +317,7 @@ impl Engine {
         {
             *count = attempts;
         }
-        attempt.error = Some(innermost(&cause));
+        attempt.error = Some(printable::line(&innermost(&cause)));
         let record = match (&aftermath, attempt.outcome) {
             (Aftermath::Partial(_), _) => {
                 attempt.outcome = Outcome::Partial;

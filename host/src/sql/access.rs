@@ -17,7 +17,9 @@ mod shape;
 
 use thiserror::Error;
 
-pub use catalog::{Catalog, Origin, Relation, RelationKind, Routine, Type, UserCast, Wanted};
+pub use catalog::{
+    Catalog, Occasion, Origin, Relation, RelationKind, Routine, Type, UserCast, Wanted,
+};
 pub use changes::{Change, Changes, Made};
 #[cfg(feature = "parser")]
 pub use postgres::Parsed;

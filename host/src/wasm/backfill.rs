@@ -22,6 +22,7 @@ use crate::backfill::{
 use crate::driver::recording::{Recording, Script};
 use crate::driver::{Batch, Session};
 use crate::migration::{Call, MigrationError};
+use crate::printable;
 
 /// The code of a backfill in a component. Each call has an instance of its own.
 pub struct ComponentBackfill(Arc<ComponentMigration>);
@@ -178,9 +179,5 @@ impl Transformer for Rows {
 /// What a guest gives as a reason, as it may be shown and kept.
 fn one_line(reason: &str) -> String {
     const LONGEST: usize = 500;
-    let shown = reason
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .take(LONGEST);
-    shown.collect()
+    printable::line(reason).chars().take(LONGEST).collect()
 }

@@ -5,9 +5,8 @@ use std::sync::Arc;
 
 use crate::capability::Limits;
 use crate::migration::{Level, Listener, MigrationError};
+use crate::printable;
 
-/// The longest line that is shown whole, in characters.
-const MAX_LINE: usize = 2_000;
 /// How many lines of an interpreter's stderr are kept, to explain a trap.
 const MAX_TAIL: usize = 40;
 const TRACEBACK: &str = "Traceback (most recent call last)";
@@ -48,14 +47,14 @@ impl Console {
             return self.flood("log-bytes", self.limits.log_bytes, "bytes");
         }
         if level == Level::Error && message.starts_with(PANIC_PREFIX) {
-            self.panic = Some(sanitize(message));
+            self.panic = Some(printable::line(message));
         }
         for line in message.trim_end_matches(['\r', '\n']).split('\n') {
             self.lines += 1;
             if self.lines > self.limits.log_lines {
                 return self.flood("log-lines", self.limits.log_lines, "lines");
             }
-            self.listener.log(level, &sanitize(line));
+            self.listener.log(level, &printable::line(line));
         }
         Ok(())
     }
@@ -68,7 +67,7 @@ impl Console {
         if self.tail.len() == MAX_TAIL {
             self.tail.pop_front();
         }
-        self.tail.push_back(sanitize(line));
+        self.tail.push_back(printable::line(line));
         self.write(Level::Warn, line)
     }
 
@@ -123,26 +122,6 @@ impl Console {
     }
 }
 
-/// One printable line: a terminal's escapes lose their escape character, tabs and line breaks become blanks, marks
-/// that reorder text go, and what is too long is cut.
-fn sanitize(text: &str) -> String {
-    let mut clean = String::with_capacity(text.len().min(MAX_LINE));
-    for (count, c) in text.chars().enumerate() {
-        if count == MAX_LINE {
-            clean.push('…');
-            break;
-        }
-        match c {
-            '\t' | '\n' | '\r' => clean.push(' '),
-            '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
-            c if c.is_control() => {}
-            c => clean.push(c),
-        }
-    }
-    clean.truncate(clean.trim_end().len());
-    clean
-}
-
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "a test may panic")]
@@ -150,6 +129,7 @@ mod tests {
     use std::sync::Mutex;
 
     use super::*;
+    use crate::printable::MAX_LINE;
 
     #[derive(Default)]
     struct Lines(Mutex<Vec<String>>);

@@ -10,6 +10,7 @@ use super::bindings::whimbrel::migrate::{context, log, types};
 use super::loan::limit_name;
 use crate::driver::{Column, DatabaseError, DriverError, Value};
 use crate::migration::{Failure, Level};
+use crate::printable;
 use crate::revision::Direction;
 
 /// A guest's parameters as the driver takes them.
@@ -113,6 +114,7 @@ impl From<DatabaseError> for types::DbError {
     }
 }
 
+/// What a guest says that the database has said.
 impl From<types::DbError> for DatabaseError {
     fn from(error: types::DbError) -> Self {
         Self {
@@ -125,6 +127,18 @@ impl From<types::DbError> for DatabaseError {
             table: error.table,
             column: error.column,
             constraint: error.constraint,
+        }
+        .printable()
+    }
+}
+
+/// What a guest says that was refused.
+impl From<types::Denial> for DriverError {
+    fn from(denial: types::Denial) -> Self {
+        Self::Denied {
+            operation: printable::lines(&denial.operation),
+            object: printable::lines(&denial.object),
+            reason: printable::lines(&denial.reason),
         }
     }
 }
@@ -165,12 +179,13 @@ pub(super) fn limit_error(name: &str, limit: u64) -> types::Error {
     types::Error::Limit((name.to_owned(), i64::try_from(limit).unwrap_or(i64::MAX)))
 }
 
-/// What a guest says when it gives up.
+/// What a guest says when it gives up, fit to be shown and recorded.
 pub(super) fn failure(failure: types::Failure) -> Failure {
+    let shown = |text: Option<String>| text.as_deref().map(printable::lines);
     Failure {
-        message: failure.message,
-        hint: failure.hint,
-        trace: failure.trace,
+        message: printable::lines(&failure.message),
+        hint: shown(failure.hint),
+        trace: shown(failure.trace),
         cause: failure.cause.map(DatabaseError::from),
         ..Failure::default()
     }

@@ -9,6 +9,7 @@ use super::guest::Guest;
 use super::loan::FailedStatement;
 use crate::driver::{DatabaseError, DriverError};
 use crate::migration::{Failure, MigrationError, StatementSource};
+use crate::printable;
 
 /// How a call ended that did not return `ok`.
 pub(super) enum Ending {
@@ -43,22 +44,18 @@ fn returned(error: types::Error, last: Option<&FailedStatement>) -> MigrationErr
             {
                 error.clone()
             }
-            _ => DriverError::Denied {
-                operation: denial.operation,
-                object: denial.object,
-                reason: denial.reason,
-            },
+            _ => denial.into(),
         },
-        types::Error::Conversion(message) => DriverError::Conversion(message),
+        types::Error::Conversion(message) => DriverError::Conversion(printable::lines(&message)),
         types::Error::Limit((name, value)) => {
-            return gave_up(format!("the migration reports a limit: {name} = {value}"));
+            return gave_up(&format!("the migration reports a limit: {name} = {value}"));
         }
         types::Error::Offline(message) => match last {
             Some(last) if last.error.to_string() == message => last.error.clone(),
-            _ => return gave_up(message),
+            _ => return gave_up(&message),
         },
         types::Error::Cancelled => {
-            return gave_up("the migration reports that it was cancelled".to_owned());
+            return gave_up("the migration reports that it was cancelled");
         }
         types::Error::Failed(failure) => {
             let mut failure = convert::failure(failure);
@@ -73,7 +70,7 @@ fn returned(error: types::Error, last: Option<&FailedStatement>) -> MigrationErr
     let statement = match source.database() {
         Some(error) => statement_of(error, last),
         None => last
-            .filter(|last| last.error.to_string() == source.to_string())
+            .filter(|last| printable::lines(&last.error.to_string()) == source.to_string())
             .map(|last| Box::new(last.statement.clone())),
     };
     MigrationError::Statement { statement, source }
@@ -83,13 +80,17 @@ fn statement_of(
     error: &DatabaseError,
     last: Option<&FailedStatement>,
 ) -> Option<Box<StatementSource>> {
-    let last = last.filter(|last| last.error.database() == Some(error))?;
+    let is_last = |last: &&FailedStatement| {
+        let said = last.error.database().map(DatabaseError::printable);
+        said.as_ref() == Some(error)
+    };
+    let last = last.filter(is_last)?;
     Some(Box::new(last.statement.clone()))
 }
 
-fn gave_up(message: String) -> MigrationError {
+fn gave_up(message: &str) -> MigrationError {
     MigrationError::Failed(Box::new(Failure {
-        message,
+        message: printable::lines(message),
         ..Failure::default()
     }))
 }
@@ -139,7 +140,7 @@ fn frames(error: &wasmtime::Error) -> Vec<String> {
         .frames()
         .iter()
         .filter_map(|frame| frame.func_name());
-    let names = names.map(|name| format!("{:#}", rustc_demangle::demangle(name)));
+    let names = names.map(|name| printable::line(&format!("{:#}", rustc_demangle::demangle(name))));
     names.filter(|name| !is_machinery(name)).collect()
 }
 

@@ -42,12 +42,19 @@ const SCHEMA: &[&str] = &[
     "CREATE TABLE alembic_version (version_num TEXT)",
     "CREATE TABLE strict_key (a TEXT PRIMARY KEY, b TEXT) WITHOUT ROWID",
     "INSERT INTO strict_key VALUES ('k', 'v')",
+    "CREATE VIEW whimbrel_note_view AS SELECT word FROM secret",
+    // What a backfill that goes on has made.
+    "CREATE TABLE noted (id INTEGER PRIMARY KEY, word TEXT)",
+    "INSERT INTO noted VALUES (1, 'hush')",
+    "CREATE TABLE whimbrel_notes_5eed (id integer PRIMARY KEY AUTOINCREMENT, k1 INTEGER)",
+    "CREATE TRIGGER main.\"whimbrel_note_5eed\" AFTER INSERT ON noted BEGIN INSERT INTO \"whimbrel_notes_5eed\" (k1) VALUES (NEW.\"id\"); END",
+    "CREATE TRIGGER main.\"whimbrel_note_5eed_update\" AFTER UPDATE ON noted BEGIN INSERT INTO \"whimbrel_notes_5eed\" (k1) VALUES (NEW.\"id\"); END",
     "ANALYZE",
 ];
 
 /// What the attacker has.
 const GRANTED: &str = "select mine(id, name); insert mine(name); insert bait; insert swap; insert door; select door; \
-     update mine(name); create table own_*; alter table mine; create index on mine; select window";
+     update mine(name); create table own_*; alter table mine; create index on mine; select window; insert noted";
 
 #[rustfmt::skip]
 const ATTACKS: &[(&[&str], Stopped)] = &[
@@ -107,6 +114,22 @@ const ATTACKS: &[(&[&str], Stopped)] = &[
     (&["SELECT * FROM alembic_version"], ByStatements),
     (&["SELECT count(*) FROM whimbrel_ledger"], ByStatements),
     (&["SELECT rtreecheck('secret')"], ByStatements),
+    // Under the name of a trigger of Whimbrel's.
+    (&["WITH whimbrel_note_ AS (SELECT word FROM secret) SELECT * FROM whimbrel_note_"], ByStatements),
+    (&["WITH 'whimbrel_note_x' AS (SELECT word FROM secret) SELECT * FROM whimbrel_note_x"], ByStatements),
+    (&["WITH 'whimbrel_note_x' AS (SELECT word FROM secret) SELECT * FROM 'whimbrel_note_x'"], ByStatements),
+    (&["WITH [Whimbrel_Note_x] AS (SELECT count(*) FROM secret) SELECT * FROM [Whimbrel_Note_x]"], ByStatements),
+    (&["WITH whimbrel_note_x AS MATERIALIZED (SELECT * FROM whimbrel_ledger) SELECT * FROM whimbrel_note_x"], ByStatements),
+    (&["WITH whimbrel_note_5eed AS (SELECT word FROM secret) SELECT * FROM whimbrel_note_5eed"], ByStatements),
+    (&["WITH \"whimbrel_note_5eed\" AS (SELECT id FROM noted) SELECT * FROM \"whimbrel_note_5eed\""], ByStatements),
+    (&["WITH whimbrel_note_5eed_update AS (SELECT id, word FROM noted) SELECT * FROM whimbrel_note_5eed_update"], ByStatements),
+    (&["INSERT INTO mine (name) WITH whimbrel_note_5eed AS (SELECT id FROM noted) SELECT id FROM whimbrel_note_5eed"], ByStatements),
+    (&["SELECT * FROM (SELECT word FROM secret) AS whimbrel_note_5eed"], ByStatements),
+    (&["SELECT word FROM secret AS whimbrel_note_5eed"], ByStatements),
+    (&["SELECT * FROM whimbrel_note_view"], ByStatements),
+    (&["CREATE VIEW whimbrel_note_5eed AS SELECT word FROM secret"], ByStatements),
+    (&["CREATE TEMP TABLE t (a)", "CREATE TEMP TRIGGER whimbrel_note_5eed AFTER INSERT ON t BEGIN INSERT INTO t SELECT id FROM noted; END", "INSERT INTO t VALUES (1)"], ByStatements),
+    (&["SELECT k1 FROM whimbrel_notes_5eed"], ByStatements),
     (&["CREATE TABLE own_c (x REFERENCES secret (id))"], ByStatements),
     (&["ALTER TABLE mine ADD COLUMN x REFERENCES secret (id)"], ByStatements),
     // Writing.
@@ -162,6 +185,12 @@ const ATTACKS: &[(&[&str], Stopped)] = &[
     (&["ALTER TABLE mine RENAME TO whimbrel_mine"], ByEither),
     (&["DROP TABLE whimbrel_ledger"], ByEither),
     (&["CREATE TABLE whimbrel_lock (a)"], ByEither),
+    (&["INSERT INTO whimbrel_notes_5eed (k1) VALUES (1)"], ByEither),
+    (&["INSERT INTO noted (word) VALUES ('x')", "INSERT INTO whimbrel_notes_5eed (k1) VALUES (1)"], ByEither),
+    (&["CREATE TEMP TABLE t (a)", "CREATE TEMP TRIGGER x AFTER INSERT ON t BEGIN INSERT INTO whimbrel_notes_5eed (k1) VALUES (1); END", "INSERT INTO t VALUES (1)"], ByEither),
+    (&["DELETE FROM whimbrel_notes_5eed"], ByStatements),
+    (&["INSERT INTO noted (word) VALUES ('x')", "DELETE FROM whimbrel_notes_5eed"], ByEither),
+    (&["DROP TRIGGER whimbrel_note_5eed"], ByEither),
     // Definitions.
     (&["CREATE TABLE mine_too (a)"], ByEither),
     (&["CREATE TABLE \"OTHER\" (a)"], ByEither),
@@ -389,6 +418,12 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("create table own_*", &["CREATE VIRTUAL TABLE own_f USING fts5(body)", "INSERT INTO own_f VALUES ('some text')", "SELECT body, highlight(own_f, 0, '<', '>') FROM own_f WHERE own_f MATCH 'text' ORDER BY rank", "INSERT INTO own_f(own_f) VALUES ('optimize')", "UPDATE own_f SET body = 'more'", "SELECT count(*) FROM own_f", "SELECT * FROM own_f_config", "DELETE FROM own_f", "ALTER TABLE own_f RENAME TO own_g", "INSERT INTO own_g VALUES ('x')", "DROP TABLE own_g"]),
     ("create table own_*", &["CREATE VIRTUAL TABLE own_r USING rtree(id, a, b)", "INSERT INTO own_r VALUES (1, 2, 3)", "SELECT id FROM own_r WHERE a < 3", "DROP TABLE own_r"]),
     ("insert notes", &["INSERT INTO notes VALUES ('another note')"]),
+    // What is noted for a backfill that goes on needs no grant.
+    ("insert noted", &["INSERT INTO noted (word) VALUES ('x'), ('y')"]),
+    ("insert noted; update noted; select noted(id)", &["INSERT INTO noted (word) VALUES ('x')", "UPDATE noted SET word = 'y' WHERE id = 1", "INSERT INTO noted VALUES (1, 'z') ON CONFLICT (id) DO UPDATE SET word = 'z'", "UPDATE noted SET id = id + 100"]),
+    ("insert noted; delete noted", &["REPLACE INTO noted VALUES (1, 'x')"]),
+    ("insert noted; alter table noted; create table noted_2; insert noted_2", &["INSERT INTO noted (word) VALUES ('x')", "ALTER TABLE noted RENAME TO noted_2", "INSERT INTO noted_2 (word) VALUES ('x'), ('y')"]),
+    ("insert noted; alter table noted", &["ALTER TABLE noted RENAME COLUMN id TO number", "INSERT INTO noted (word) VALUES ('x')"]),
     ("select notes", &["SELECT body FROM notes WHERE notes MATCH 'note'", "SELECT snippet(notes, 0, '', '', '', 5) FROM notes('private')"]),
     ("select notes(body, notes); update notes; delete notes", &["UPDATE notes SET body = 'b' WHERE notes MATCH 'private'", "DELETE FROM notes WHERE body = 'b'"]),
     ("drop table notes", &["DROP TABLE notes"]),
@@ -474,12 +509,16 @@ async fn what_was_made_is_not_free_any_more_once_it_is_undone() {
 #[tokio::test]
 async fn more_rows_than_granted_end_the_call() {
     let mut fixture = Fixture::new(SCHEMA).await;
-    let mut granted = grant("insert mine; insert bait; delete secret", Layers::ALL);
+    let mut granted = grant(
+        "insert mine; insert bait; delete secret; insert noted",
+        Layers::ALL,
+    );
     granted.limits.rows_written = 1_000;
     let many = "INSERT INTO mine (name) WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n";
     for (sql, fits) in [
         (many, false),
         ("INSERT INTO bait VALUES (1)", true),
+        ("INSERT INTO noted (word) VALUES ('one')", true),
         ("INSERT INTO mine (name) VALUES ('one')", true),
     ] {
         fixture.guest(&granted).await;
@@ -488,7 +527,7 @@ async fn more_rows_than_granted_end_the_call() {
             result.unwrap();
             fixture.session.assume(Authority::Host).await.unwrap();
             let touched = fixture.session.touched().await.unwrap();
-            // The rows of triggers count.
+            // The rows of triggers count, but for those that are noted.
             let rows = if sql.contains("bait") { 3 } else { 1 };
             assert_eq!(touched.rows_written, rows, "{sql}");
             continue;

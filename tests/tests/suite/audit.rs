@@ -44,6 +44,13 @@ const SCHEMA: &str = "
     CREATE TABLE ruled (id integer);
     CREATE RULE ruled AS ON INSERT TO ruled DO ALSO INSERT INTO log VALUES ('r');
     CREATE FUNCTION peek() RETURNS bigint LANGUAGE sql AS 'SELECT count(*) FROM secrets';
+    CREATE FUNCTION spread() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN DELETE FROM secrets; RETURN NULL; END';
+    CREATE TABLE delayed (id integer);
+    CREATE CONSTRAINT TRIGGER spread AFTER INSERT ON delayed DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION spread();
+    CREATE TABLE noted (id integer PRIMARY KEY, word text);
+    CREATE TABLE whimbrel_notes_5eed (k1 integer, id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY);
+    CREATE FUNCTION whimbrel_note_5eed() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN INSERT INTO whimbrel_notes_5eed (k1) VALUES (NEW.id); RETURN NULL; END';
+    CREATE TRIGGER whimbrel_note_5eed AFTER INSERT OR UPDATE ON noted FOR EACH ROW EXECUTE FUNCTION whimbrel_note_5eed();
     CREATE TABLE parted (id integer) PARTITION BY RANGE (id);
     CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (100);
     CREATE TABLE base (id integer);
@@ -123,6 +130,31 @@ const ATTACKS: &[(&str, &str, &str)] = &[
     ),
     ("INSERT INTO watched VALUES (1)", "insert watched", "log"),
     ("INSERT INTO ruled VALUES (1)", "insert ruled", "log"),
+    (
+        "INSERT INTO delayed VALUES (1)",
+        "insert delayed",
+        "delete secrets",
+    ),
+    (
+        "SET CONSTRAINTS ALL DEFERRED; INSERT INTO delayed VALUES (1)",
+        "insert delayed; select secrets",
+        "delete secrets",
+    ),
+    (
+        "INSERT INTO whimbrel_notes_5eed (k1) VALUES (1)",
+        "insert users",
+        "whimbrel_notes_5eed",
+    ),
+    (
+        "INSERT INTO noted VALUES (1, 'x'); INSERT INTO whimbrel_notes_5eed (k1) VALUES (2)",
+        "insert noted",
+        "whimbrel_notes_5eed",
+    ),
+    (
+        "INSERT INTO noted VALUES (1, 'x'); DELETE FROM whimbrel_notes_5eed",
+        "insert noted",
+        "whimbrel_notes_5eed",
+    ),
     ("SELECT peek()", "select users", "secrets"),
     ("DO $$ BEGIN PERFORM * FROM secrets; END $$", "", "secrets"),
     (
@@ -385,6 +417,14 @@ const HONEST: &[(&str, &str)] = &[
     (
         "UPDATE users SET name = 'z' WHERE id = 2",
         "update users(name)",
+    ),
+    (
+        "INSERT INTO delayed VALUES (1)",
+        "insert delayed; delete secrets",
+    ),
+    (
+        "INSERT INTO noted VALUES (1, 'x'), (2, 'y'); UPDATE noted SET word = 'z' WHERE id = 1",
+        "insert noted; update noted; select noted",
     ),
     ("TRUNCATE log", "truncate log"),
     ("SELECT * FROM names", "select names"),

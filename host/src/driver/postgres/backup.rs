@@ -14,6 +14,7 @@ use super::Postgres;
 use super::link::Link;
 use crate::driver::backup::{BackupError, Restoration, Said};
 use crate::driver::{DatabaseError, DriverError};
+use crate::printable;
 use restore::PostgresRestoration;
 
 /// How much of what a program says is kept, in bytes.
@@ -109,8 +110,5 @@ async fn finish(program: &'static str, child: Child) -> Result<(), BackupError> 
 fn readable(said: &[u8]) -> String {
     let start = said.len().saturating_sub(MAX_SAID);
     let text = String::from_utf8_lossy(&said[start..]);
-    text.trim()
-        .chars()
-        .map(|c| if c.is_control() && c != '\n' { ' ' } else { c })
-        .collect()
+    printable::lines(text.trim())
 }

@@ -4,16 +4,15 @@
 //! and removed objects come from the difference between two readings of the schema; that something was removed and made
 //! again alike shows in what the statements did. What was read is not seen.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use rusqlite::hooks::Action as Change;
 
-use super::guard::{Made, denied_own};
+use super::guard::{Made, Noting, denied_own};
 use super::objects::{Object, Objects, Sort};
 use crate::capability::{Access, Action, Code, Columns, Grant, Kind, Layer, Name};
 use crate::driver::{DriverError, Touched};
-use crate::sql::guard::{NOTES_PREFIX, starts_with};
 
 /// Whose a table is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +25,15 @@ pub(super) enum Whose {
     Ours,
     /// It is a table like others.
     Other,
+}
+
+/// What changes a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum By {
+    /// The statement itself.
+    Statement,
+    /// A trigger.
+    Trigger,
 }
 
 /// Whether more rows may be written.
@@ -54,6 +62,8 @@ pub(super) struct Audit {
     /// What has come up since the schema was last changed.
     rows: Vec<Rows>,
     accesses: BTreeSet<Access>,
+    /// How many more rows the triggers of backfills may note in each table of notes.
+    notable: BTreeMap<String, u64>,
     written: u64,
     limit: u64,
 }
@@ -65,6 +75,7 @@ impl Default for Audit {
             baseline: None,
             rows: Vec::new(),
             accesses: BTreeSet::new(),
+            notable: BTreeMap::new(),
             written: 0,
             limit: u64::MAX,
         }
@@ -85,6 +96,28 @@ impl Audit {
         self.baseline.as_deref()
     }
 
+    /// Whether a row is the note that the trigger of a backfill makes of one that was added or changed before.
+    pub(super) fn is_note(&mut self, change: Change, by: By, table: &str, noting: &Noting) -> bool {
+        if noting.is_empty() || change == Change::SQLITE_DELETE {
+            return false;
+        }
+        let table = table.to_ascii_lowercase();
+        for notes in noting.of(&table) {
+            *self.notable.entry(notes.to_owned()).or_default() += 1;
+        }
+        let left = match (change, by) {
+            (Change::SQLITE_INSERT, By::Trigger) => self.notable.get_mut(&table),
+            _ => None,
+        };
+        match left {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Notes a row before it is added, changed or removed.
     pub(super) fn note_row(
         &mut self,
@@ -93,10 +126,6 @@ impl Audit {
         table: &str,
         whose: impl FnOnce(&str) -> Whose,
     ) -> Budget {
-        // The trigger of a backfill that goes on notes what others change; nobody else can name these tables.
-        if change == Change::SQLITE_INSERT && starts_with(table, NOTES_PREFIX) {
-            return Budget::Left;
-        }
         self.written += 1;
         if self.layer == Layer::On && database == "main" && !self.knows(change, table) {
             let name = table.to_ascii_lowercase();

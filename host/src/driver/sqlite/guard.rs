@@ -8,6 +8,7 @@ mod authority;
 mod functions;
 mod grants;
 mod made;
+mod noting;
 mod statement;
 mod text;
 
@@ -19,12 +20,12 @@ use rusqlite::hooks::{Action, AuthAction, AuthContext, Authorization};
 use self::authority::denied;
 pub(super) use self::authority::denied_own;
 pub(super) use self::made::Made;
+pub(super) use self::noting::Noting;
 pub(super) use self::statement::{Effect, Origin, Statement};
-use super::audit::{Audit, Budget};
+use super::audit::{Audit, Budget, By};
 use super::objects::Objects;
 use crate::capability::{Grant, Layer, Layers};
 use crate::driver::{Authority, Dialect, DriverError, Touched};
-use crate::sql::guard::{NOTE_TRIGGER_PREFIX, NOTES_PREFIX, starts_with};
 use crate::sql::{Lexer, TokenKind, leading_keywords, names};
 
 /// Whether a transaction of the host is open.
@@ -64,6 +65,8 @@ struct State {
     /// What the database holds, where that matters.
     objects: Arc<Objects>,
     made: Made,
+    /// The triggers of backfills that go on.
+    noting: Noting,
     /// What was made when each open savepoint was set.
     savepoints: Vec<(String, Made)>,
     statement: Statement,
@@ -86,6 +89,7 @@ impl Guard {
                 written: Written::default(),
                 objects: Arc::default(),
                 made: Made::default(),
+                noting: Noting::default(),
                 savepoints: Vec::new(),
                 statement: Statement::default(),
                 audit: Audit::default(),
@@ -192,6 +196,9 @@ impl Guard {
         if state.layers.statements == Layer::Off {
             return Ok(());
         }
+        if let Some(name) = noting::named_in(sql) {
+            return Err(denied_own("access", &name));
+        }
         match self.mentions_protected(sql) {
             Some((operation, object)) => Err(denied_own(operation, &object)),
             None => Ok(()),
@@ -242,7 +249,7 @@ impl Guard {
         if state.authority == Authority::Host {
             return Authorization::Allow;
         }
-        if notes_for_a_backfill(context) {
+        if state.noting.allows(context) {
             return Authorization::Allow;
         }
         let state = &mut *state;
@@ -289,8 +296,13 @@ impl Guard {
         state.objects = objects;
     }
 
+    /// Takes note of the triggers of backfills that go on.
+    pub(super) fn know(&self, noting: Noting) {
+        self.state().noting = noting;
+    }
+
     /// SQLite's callback before a row is added, changed or removed.
-    pub(super) fn note_row(&self, action: Action, database: &str, table: &str) -> Budget {
+    pub(super) fn note_row(&self, action: Action, by: By, database: &str, table: &str) -> Budget {
         let mut state = self.state();
         if state.authority == Authority::Host {
             return Budget::Left;
@@ -299,9 +311,13 @@ impl Guard {
             audit,
             objects,
             made,
+            noting,
             statement,
             ..
         } = &mut *state;
+        if database == "main" && audit.is_note(action, by, table, noting) {
+            return Budget::Left;
+        }
         audit.note_row(action, database, table, |table| {
             if self.protects(table) {
                 return super::audit::Whose::Ours;
@@ -394,18 +410,4 @@ fn note_written(written: &mut Written, action: AuthAction<'_>) {
     if !table_name.starts_with("sqlite_") && !written.tables.contains(table_name) {
         written.tables.insert(table_name.to_ascii_lowercase());
     }
-}
-
-/// Whether it is the trigger of a backfill that goes on meanwhile. Nobody but the host makes triggers and tables of such
-/// names.
-fn notes_for_a_backfill(context: &AuthContext<'_>) -> bool {
-    let by_trigger = context
-        .accessor
-        .is_some_and(|trigger| starts_with(trigger, NOTE_TRIGGER_PREFIX));
-    by_trigger
-        && match context.action {
-            AuthAction::Insert { table_name } => starts_with(table_name, NOTES_PREFIX),
-            AuthAction::Read { .. } => true,
-            _ => false,
-        }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use rusqlite::hooks::{AuthContext, PreUpdateCase};
 
-use super::audit::Budget;
+use super::audit::{Budget, By};
 use super::error;
 use super::guard::Guard;
 use super::place::{self, Opened, Place, Purpose};
@@ -135,8 +135,12 @@ async fn start(
             .and_then(|()| {
                 let (guard, control) = (Arc::clone(&guard), Arc::clone(control));
                 connection.preupdate_hook(Some(
-                    move |change, database: &str, table: &str, _: &PreUpdateCase| {
-                        if guard.note_row(change, database, table) == Budget::Spent {
+                    move |change, database: &str, table: &str, case: &PreUpdateCase| {
+                        let by = match case {
+                            PreUpdateCase::Insert(row) if row.get_query_depth() > 0 => By::Trigger,
+                            _ => By::Statement,
+                        };
+                        if guard.note_row(change, by, database, table) == Budget::Spent {
                             control.interrupt();
                         }
                     },

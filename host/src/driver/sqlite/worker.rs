@@ -7,7 +7,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::{CachedStatement, Connection, Statement, ffi};
 
 use super::cursor::{self, Cursor, Failure};
-use super::guard::{Effect, Guard, Origin, Phase};
+use super::guard::{Effect, Guard, Noting, Origin, Phase};
 use super::objects::Objects;
 use super::place::{Place, bound_memory, bound_values};
 use super::{error, foreign_keys, values};
@@ -79,6 +79,16 @@ impl<'c> Worker<'c> {
             false => None,
         };
         self.guard.hold(grant, objects);
+        self.look_for_noting()
+    }
+
+    /// Finds the triggers of backfills that go on, after whatever may have changed them or their tables' names.
+    fn look_for_noting(&self) -> Result<(), DriverError> {
+        let authority = self.guard.assume(Authority::Host);
+        let noting = Noting::read(self.connection);
+        self.guard.assume(authority);
+        self.guard
+            .know(noting.map_err(|problem| error::convert(problem, ""))?);
         Ok(())
     }
 
@@ -249,7 +259,7 @@ impl<'c> Worker<'c> {
             false => None,
         };
         self.guard.go_back(name, objects);
-        Ok(())
+        self.look_for_noting()
     }
 
     /// Runs a statement of the host, which no authority restricts.
@@ -442,6 +452,7 @@ impl<'c> Worker<'c> {
         if self.guard.executed() == Effect::Schema {
             let objects = self.read_objects(&self.guard.objects())?;
             self.guard.adopt(objects);
+            self.look_for_noting()?;
             // Names may stand for other objects now.
             self.connection.flush_prepared_statement_cache();
         }

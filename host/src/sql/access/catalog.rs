@@ -15,6 +15,7 @@ pub struct Catalog {
     functions: HashMap<Name, Vec<Routine>>,
     operators: HashMap<Name, Vec<Routine>>,
     types: Ranked<Type>,
+    carried: HashMap<Name, Vec<Routine>>,
     casts: Option<Vec<UserCast>>,
 }
 
@@ -27,6 +28,8 @@ pub struct Relation {
     pub kind: RelationKind,
     /// Its columns in their order, without those of the system.
     pub columns: Vec<String>,
+    /// The types of its columns that are not the server's, and what they are made of.
+    pub types: BTreeSet<Name>,
 }
 
 /// What a relation is.
@@ -59,6 +62,8 @@ pub struct Routine {
     pub name: Name,
     /// Whether it belongs to one of the [extensions](super::HARMLESS_EXTENSIONS) that compute and do nothing else.
     pub origin: Origin,
+    /// The types of what it returns that are not the server's, and what they are made of.
+    pub types: BTreeSet<Name>,
 }
 
 /// Where a function or operator comes from.
@@ -77,15 +82,30 @@ pub enum Origin {
 pub struct Type {
     /// Its name, with its schema.
     pub name: Name,
+    /// What it is made of: the type under a domain, that of an array's elements, those of the fields of a row, and so on.
+    pub parts: BTreeSet<Name>,
 }
 
 /// A cast whose function is not the server's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UserCast {
+    /// The type that it takes.
+    pub source: Name,
     /// The type that it makes.
     pub target: Name,
     /// The function that it calls.
     pub function: Name,
+    /// When it does.
+    pub occasion: Occasion,
+}
+
+/// When the server makes a cast.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Occasion {
+    /// Where a statement says so.
+    Written,
+    /// Also where a value is put into a column of another type, or given to a function that takes another type.
+    Fitting,
 }
 
 /// Names that must be asked for.
@@ -99,6 +119,8 @@ pub struct Wanted {
     pub operators: BTreeSet<Name>,
     /// Of types.
     pub types: BTreeSet<Name>,
+    /// Of relations, by their whole names: what their columns and indexes call.
+    pub carried: BTreeSet<Name>,
 }
 
 impl Wanted {
@@ -108,6 +130,7 @@ impl Wanted {
             && self.functions.is_empty()
             && self.operators.is_empty()
             && self.types.is_empty()
+            && self.carried.is_empty()
     }
 }
 
@@ -125,6 +148,9 @@ impl Catalog {
         }
         for name in &wanted.types {
             self.types.insert(name.clone(), None);
+        }
+        for name in &wanted.carried {
+            self.carried.insert(name.clone(), Vec::new());
         }
         self.casts.get_or_insert_default();
     }
@@ -147,6 +173,11 @@ impl Catalog {
     /// Adds a type that a written name may stand for: that of the lowest rank on the search path does.
     pub fn add_type(&mut self, written: Name, found: Type, rank: i32) {
         add_ranked(&mut self.types, written, found, rank);
+    }
+
+    /// Adds one of the functions that the defaults, constraints, indexes and statistics of a relation call.
+    pub fn add_carried(&mut self, relation: Name, function: Routine) {
+        self.carried.entry(relation).or_default().push(function);
     }
 
     /// Adds a cast. All of them are told at once.
@@ -177,15 +208,27 @@ impl Catalog {
         ranked(&self.types, written)
     }
 
+    /// What the defaults, constraints, indexes and statistics of a relation call; `None` when it was not asked for.
+    pub fn carried(&self, relation: &Name) -> Option<&[Routine]> {
+        self.carried.get(relation).map(Vec::as_slice)
+    }
+
     /// The casts of others; none when nothing was asked for yet.
     pub fn casts(&self) -> &[UserCast] {
         self.casts.as_deref().unwrap_or_default()
     }
 
-    /// Forgets what relations and types there are.
+    /// Forgets what relations and types there are, and what is told by their names.
     pub fn forget_relations(&mut self) {
         self.relations.clear();
         self.types.clear();
+        self.carried.clear();
+        let names_no_type = |_: &Name, routines: &mut Vec<Routine>| {
+            routines.iter().all(|routine| routine.types.is_empty())
+        };
+        self.functions.retain(names_no_type);
+        self.operators.retain(names_no_type);
+        self.casts = None;
     }
 
     /// Whether anything was asked for yet.

@@ -5,10 +5,12 @@ use std::sync::LazyLock;
 
 const SAFE_FUNCTIONS: &str = include_str!("data/safe_functions.txt");
 const FORBIDDEN_FUNCTIONS: &str = include_str!("data/forbidden_functions.txt");
+const SETTABLE_SETTINGS: &str = include_str!("data/settable_settings.txt");
 const SYSTEM_RELATIONS: &str = include_str!("data/system_relations.txt");
 
 static SAFE: LazyLock<Names> = LazyLock::new(|| Names::read(words(SAFE_FUNCTIONS)));
 static FORBIDDEN: LazyLock<Names> = LazyLock::new(|| Names::read(words(FORBIDDEN_FUNCTIONS)));
+static SETTABLE: LazyLock<Names> = LazyLock::new(|| Names::read(words(SETTABLE_SETTINGS)));
 static OPEN: LazyLock<Names> = LazyLock::new(|| section("[open]"));
 static CLOSED: LazyLock<Names> = LazyLock::new(|| section("[closed]"));
 
@@ -31,6 +33,9 @@ const OPEN_SETTINGS: [&str; 16] = [
     "statement_timeout",
     "timezone",
 ];
+
+/// Why another setting is not set.
+pub(super) const NOT_SETTABLE: &str = "the setting is not among those that change neither who runs a statement, how it is read, nor what is checked";
 
 /// Names, some of them with a star for their rest.
 struct Names {
@@ -112,6 +117,11 @@ pub(super) fn is_open_setting(name: &str) -> bool {
     OPEN_SETTINGS.contains(&name.to_ascii_lowercase().as_str())
 }
 
+/// Whether a SQL file or a function may set a setting. That of a transaction is written `TRANSACTION`.
+pub(super) fn is_settable(name: &str) -> bool {
+    SETTABLE.have(&name.to_ascii_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -157,6 +167,38 @@ mod tests {
         }
         for name in ["nextval", "pg_stat_get_live_tuples", "lo_get", "nosuch"] {
             assert!(!is_safe_function(name), "{name}");
+        }
+    }
+
+    #[test]
+    fn nobody_sets_how_statements_are_read_or_what_is_checked() {
+        for name in [
+            "client_encoding",
+            "standard_conforming_strings",
+            "backslash_quote",
+            "array_nulls",
+            "role",
+            "session_authorization",
+            "session_replication_role",
+            "row_security",
+            "track_counts",
+            "local_preload_libraries",
+            "jit_provider",
+            "default_tablespace",
+            "whimbrel.backfill",
+            "app.tenant",
+            "transaction snapshot",
+            "session characteristics",
+        ] {
+            assert!(!is_settable(name), "{name}");
+        }
+        for name in [
+            "search_path",
+            "Lock_Timeout",
+            "TRANSACTION",
+            "enable_seqscan",
+        ] {
+            assert!(is_settable(name), "{name}");
         }
     }
 

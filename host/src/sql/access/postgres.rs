@@ -26,6 +26,8 @@ mod tables;
 mod tests;
 mod types;
 
+use std::collections::BTreeSet;
+
 use pg_query::NodeEnum;
 use pg_query::protobuf::{self, Node};
 
@@ -175,6 +177,10 @@ struct Walker<'a> {
     /// The tables that are read or written, each time that one is named.
     uses: Vec<TableUse>,
     levels: Vec<Level>,
+    /// The types that are named, as they are written.
+    named_types: BTreeSet<Name>,
+    /// Types that values in the statement may have, the server's own aside.
+    types: BTreeSet<Name>,
     changes: Vec<Change>,
     literals: Literals,
     definitions: Definitions,
@@ -194,6 +200,8 @@ impl<'a> Walker<'a> {
             found: Vec::new(),
             uses: Vec::new(),
             levels: Vec::new(),
+            named_types: BTreeSet::new(),
+            types: BTreeSet::new(),
             changes: Vec::new(),
             literals: Literals::Immaterial,
             definitions: Definitions::Kept,
@@ -204,6 +212,7 @@ impl<'a> Walker<'a> {
     }
 
     fn finish(mut self) -> Outcome {
+        self.fitting_casts();
         if !self.context.catalog.is_known() || !self.wanted.is_empty() {
             return Outcome::Ask(self.wanted);
         }

@@ -92,6 +92,8 @@ struct State {
     rewritten: BTreeSet<u32>,
     /// What a view reads.
     reads: BTreeSet<(u32, u32)>,
+    /// Tables of notes, each with a table whose changes the trigger of a backfill notes in it.
+    noting: BTreeSet<(u32, u32)>,
     counting: bool,
     /// Whether the transaction has a number, which it needs to write.
     writes: bool,
@@ -168,6 +170,11 @@ impl PostgresSession {
     async fn compare(&mut self, before: &mut Before) -> Result<Touched, DriverError> {
         let counting = self.was_counting().await?;
         self.settle_in_between().await?;
+        // Triggers that were put off are the migration's as well: what they do is to be seen.
+        let checks = self.checks_put_off().await?;
+        if !checks.is_empty() {
+            self.command(&checks).await?;
+        }
         let trust = self.trust().await?;
         let reach = match self.has_undone {
             true => Reach::All,
@@ -366,6 +373,9 @@ impl State {
             }
             "fk" => {
                 self.foreign_keys.insert((id, parent));
+            }
+            "note" => {
+                self.noting.insert((id, parent));
             }
             "read" => {
                 self.reads.insert((id, parent));

@@ -20,7 +20,7 @@ const COMMIT_DEFERRED: &str = "SET LOCAL synchronous_commit = off; COMMIT";
 pub(super) const DEFERRABLE: &str = "SELECT \
         pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', '), \
         pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') FILTER (WHERE c.condeferred) \
-    FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid = c.connamespace \
+    FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.connamespace \
     WHERE c.condeferrable";
 
 /// The names of constraints, as a list.

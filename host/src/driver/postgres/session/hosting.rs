@@ -83,9 +83,24 @@ impl PostgresSession {
     pub(in crate::driver::postgres) async fn constraints_to_check(
         &mut self,
     ) -> Result<String, DriverError> {
-        let rows = self.ask(DEFERRABLE, &[]).await?;
-        let mut lists = rows.into_iter().flatten();
-        let (all, deferred) = (lists.next().flatten(), lists.next().flatten());
+        self.enter()?;
+        let result = self.checks_put_off().await;
+        self.leave(result)
+    }
+
+    /// The same, within a request.
+    pub(super) async fn checks_put_off(&mut self) -> Result<String, DriverError> {
+        let client = self.link.client.clone();
+        let rows = self.send(client.query_typed(DEFERRABLE, &[])).await?;
+        let Some(row) = rows.first() else {
+            return Ok(String::new());
+        };
+        let list = |at| {
+            row.try_get::<_, Option<String>>(at).map_err(|error| {
+                DriverError::Conversion(format!("the constraints cannot be read: {error}"))
+            })
+        };
+        let (all, deferred) = (list(0)?, list(1)?);
         let Some(all) = all else {
             return Ok(String::new());
         };

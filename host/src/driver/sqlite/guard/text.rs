@@ -188,14 +188,14 @@ const OPERATORS: [&str; 17] = [
     "like", "not", "or", "select", "then", "when",
 ];
 
-fn significant(sql: &str) -> impl Iterator<Item = Token<'_>> {
+pub(super) fn significant(sql: &str) -> impl Iterator<Item = Token<'_>> {
     Lexer::new(sql, Dialect::Sqlite)
         .map_while(Result::ok)
         .filter(|token| token.kind != TokenKind::Comment)
 }
 
 /// A name without its quotes, in lower case. SQLite takes a literal for a name where it expects one.
-fn name(token: &Token<'_>) -> String {
+pub(super) fn name(token: &Token<'_>) -> String {
     let text = token.text;
     let inner = || {
         text.get(1..text.len().saturating_sub(1))

@@ -77,6 +77,7 @@ impl Walker<'_> {
     }
 
     fn call_routine(&mut self, routine: &Routine, made: Made, at: i32) {
+        self.types.extend(routine.types.iter().cloned());
         match routine.origin {
             Origin::Server | Origin::Harmless => {}
             Origin::Other => {

@@ -4,14 +4,14 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AlterFunctionStmt, AlterPolicyStmt, CreateCastStmt, CreateExtensionStmt, CreateFunctionStmt,
     CreatePolicyStmt, CreateTrigStmt, DefElem, FunctionParameter, Node, ReturnStmt, RuleStmt,
-    ViewStmt,
+    VariableSetKind, ViewStmt,
 };
 
 use super::names::{dotted, given, written};
 use super::scope::Level;
 use super::{Refusal, Walked, Walker, inner, misplaced, unexpected};
 use crate::capability::{Action, Code, Name};
-use crate::sql::access::{Definitions, Made, Origin};
+use crate::sql::access::{Definitions, Made, Origin, known};
 
 impl Walker<'_> {
     pub(super) fn create_function(&mut self, create: &CreateFunctionStmt) -> Walked {
@@ -120,16 +120,19 @@ impl Walker<'_> {
                     },
                     // ALTER FUNCTION … SET, and what a function sets for itself.
                     "set" => match inner(given(arg.as_deref())?)? {
+                        // What a function no longer sets, whoever calls it does.
                         NodeEnum::VariableSetStmt(set)
-                            if !["role", "session_authorization"]
-                                .contains(&set.name.to_ascii_lowercase().as_str()) =>
+                            if set.kind() == VariableSetKind::VarResetAll
+                                || known::is_settable(&set.name) =>
                         {
                             Ok(())
                         }
-                        _ => Err(Refusal::new(
-                            "SET of a function",
-                            "it would run in another's name",
-                        )),
+                        NodeEnum::VariableSetStmt(set) => {
+                            Err(Refusal::new("SET of a function", known::NOT_SETTABLE)
+                                .of(set.name.clone())
+                                .at(*location))
+                        }
+                        other => Err(misplaced(other)),
                     },
                     "volatility" | "strict" | "leakproof" | "cost" | "rows" | "parallel"
                     | "window" => Ok(()),
@@ -241,7 +244,7 @@ impl Walker<'_> {
     }
 
     /// A function that something will call: as if it were called here.
-    fn called_later(&mut self, function: &Name) -> Walked {
+    pub(super) fn called_later(&mut self, function: &Name) -> Walked {
         const OWN_TRIGGERS: [&str; 3] = [
             "suppress_redundant_updates_trigger",
             "tsvector_update_trigger",

@@ -362,6 +362,29 @@ impl Walker<'_> {
         Ok(real)
     }
 
+    /// Whoever uses an operator calls its function, and the planner those that estimate.
+    fn operator_option(&mut self, node: &Node) -> Walked {
+        match inner(node)? {
+            NodeEnum::DefElem(option) => match option.defname.to_ascii_lowercase().as_str() {
+                "function" | "procedure" => {
+                    self.called_later(&dotted_node(given(option.arg.as_deref())?)?)
+                }
+                "restrict" | "join" => {
+                    let name = dotted_node(given(option.arg.as_deref())?)?;
+                    match name.name.ends_with("sel") {
+                        true => {
+                            self.overloads(&name, option.location);
+                            Ok(())
+                        }
+                        false => self.called_later(&name),
+                    }
+                }
+                _ => Ok(()),
+            },
+            other => Err(misplaced(other)),
+        }
+    }
+
     pub(super) fn define(&mut self, define: &DefineStmt) -> Walked {
         let DefineStmt {
             kind: _,
@@ -382,7 +405,7 @@ impl Walker<'_> {
             }
             ObjectType::ObjectOperator => {
                 self.add(Action::Code(Code::Operator), name, -1);
-                return Ok(());
+                return self.each(definition, Self::operator_option);
             }
             ObjectType::ObjectType => {
                 return Err(

@@ -130,6 +130,9 @@ impl Walker<'_> {
         };
         self.own(&relation.name.name, at)?;
         let real = relation.name.clone();
+        // A row of it has a type as well, of its name.
+        self.types.insert(real.clone());
+        self.types.extend(relation.types.iter().cloned());
         let is_free = matches!(
             relation.kind,
             RelationKind::Temporary | RelationKind::TemporaryView

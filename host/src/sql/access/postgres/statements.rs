@@ -10,7 +10,7 @@ use pg_query::protobuf::{
 use super::names::{given, is_temporary_schema, range_var, written};
 use super::{Refusal, Walked, Walker, inner, kind, misplaced};
 use crate::capability::{Action, Code, Columns, Kind, Name};
-use crate::sql::access::{Change, Definitions, Literals, Made, Subject};
+use crate::sql::access::{Change, Definitions, Literals, Made, Subject, known};
 
 const TRANSACTION: &str = "the transaction belongs to Whimbrel";
 const SESSION: &str = "the session belongs to Whimbrel";
@@ -123,25 +123,23 @@ impl Walker<'_> {
     }
 
     fn show(&mut self, name: &str) -> Walked {
-        if super::super::known::is_open_setting(name) || name == "transaction_isolation" {
+        if known::is_open_setting(name) || name == "transaction_isolation" {
             return Ok(());
         }
         Err(Refusal::new("SHOW", "the setting tells of the server").of(name))
     }
 
-    /// SET is for files alone, and not for what decides in whose name they run and how they are read.
+    /// SET is for files alone, and only of what is known to change neither in whose name they run, nor how the server reads
+    /// them, nor what it checks.
     fn set(&mut self, set: &VariableSetStmt) -> Walked {
-        // The last would have the server cut texts otherwise than the parser.
-        const WHO: [&str; 3] = [
-            "role",
-            "session_authorization",
-            "standard_conforming_strings",
-        ];
-        let is_forbidden = WHO.contains(&set.name.to_ascii_lowercase().as_str())
-            || set.kind() == VariableSetKind::VarResetAll
-            || self.context.subject == Subject::Component;
-        if is_forbidden {
-            return Err(Refusal::new("SET", SETTINGS).of(set.name.clone()));
+        let reason = match self.context.subject {
+            Subject::Component => Some(SETTINGS),
+            Subject::File if set.kind() == VariableSetKind::VarResetAll => Some(SESSION),
+            Subject::File if !known::is_settable(&set.name) => Some(known::NOT_SETTABLE),
+            Subject::File => None,
+        };
+        if let Some(reason) = reason {
+            return Err(Refusal::new("SET", reason).of(set.name.clone()));
         }
         self.literals = Literals::Telling;
         self.changes(Definitions::Anything);

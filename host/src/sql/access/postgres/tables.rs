@@ -11,7 +11,7 @@ use super::queries::aliases;
 use super::scope::{Item, Level, Source, TableUse};
 use super::{Refusal, Walked, Walker, inner, misplaced, unexpected};
 use crate::capability::{Action, Code, Columns, Kind, Name};
-use crate::sql::access::{Change, Definitions, Made};
+use crate::sql::access::{Change, Definitions, Made, Origin, Routine, known};
 
 impl Walker<'_> {
     pub(super) fn create_table(&mut self, create: &CreateStmt) -> Walked {
@@ -182,14 +182,36 @@ impl Walker<'_> {
             NodeEnum::TableLikeClause(like) => {
                 let TableLikeClause {
                     relation,
-                    options: _,
+                    options,
                     relation_oid: _,
                 } = like;
                 let target = self.target_to_change(given(relation.as_ref())?)?;
                 self.ask(Action::Select, &target, Self::no_columns());
+                if options & INCLUDING_EXPRESSIONS != 0 {
+                    self.carry_over(&target, table);
+                }
                 Ok(())
             }
             other => Err(misplaced(other)),
+        }
+    }
+
+    /// What the new table takes over calls what it calls, for whoever writes to that.
+    fn carry_over(&mut self, from: &Target, table: &Name) {
+        if from.kind.is_none() {
+            return;
+        }
+        let Some(called) = self.context.catalog.carried(&from.real) else {
+            self.wanted.carried.insert(from.real.clone());
+            return;
+        };
+        let is_harmless = |routine: &Routine| match routine.origin {
+            Origin::Server => known::is_safe_function(&routine.name.name),
+            Origin::Harmless => true,
+            Origin::Other => false,
+        };
+        if !called.iter().all(is_harmless) {
+            self.add(Action::Code(Code::Default), table.clone(), from.at);
         }
     }
 
@@ -464,6 +486,10 @@ impl Walker<'_> {
         ));
     }
 }
+
+/// What LIKE takes over that calls functions: constraints, defaults, generated columns, indexes and statistics. The numbers
+/// are the parser's.
+const INCLUDING_EXPRESSIONS: u32 = 1 << 2 | 1 << 3 | 1 << 4 | 1 << 6 | 1 << 7;
 
 /// Whether the rows of a new table are also those of tables that this call has not made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,18 +2,20 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+use std::collections::BTreeSet;
 use std::fmt::Write;
 
 use super::Parsed;
 use crate::capability::Name;
 use crate::sql::access::{
-    Catalog, Changes, Context, Origin, Outcome, Reading, Refusal, Relation, RelationKind, Routine,
-    Subject, Type, UserCast, Wanted,
+    Catalog, Changes, Context, Occasion, Origin, Outcome, Reading, Refusal, Relation, RelationKind,
+    Routine, Subject, Type, UserCast, Wanted,
 };
 use crate::sql::guard::Protected;
 
 /// What the database of the tests has: `public` is the schema of new things.
-const RELATIONS: [(&str, &str, RelationKind, &[&str]); 16] = [
+const RELATIONS: [(&str, &str, RelationKind, &[&str]); 17] = [
+    ("public", "fleet", RelationKind::Table, &["id", "flag"]),
     (
         "public",
         "users",
@@ -87,7 +89,8 @@ const RELATIONS: [(&str, &str, RelationKind, &[&str]); 16] = [
     ("public", "tree", RelationKind::Table, &["id", "parent"]),
 ];
 
-const FUNCTIONS: [(&str, &str, Origin); 9] = [
+const FUNCTIONS: [(&str, &str, Origin); 10] = [
+    ("public", "launch", Origin::Other),
     ("public", "slug", Origin::Other),
     ("public", "upper", Origin::Other),
     ("public", "similarity", Origin::Harmless),
@@ -105,7 +108,11 @@ const OPERATORS: [(&str, &str, Origin); 3] = [
     ("app", "+", Origin::Other),
 ];
 
-const TYPES: [(&str, &str); 4] = [
+const TYPES: [(&str, &str); 8] = [
+    ("public", "vessel"),
+    ("public", "convoy"),
+    ("public", "depth"),
+    ("information_schema", "cardinal_number"),
     ("public", "mood"),
     ("public", "address"),
     ("public", "citext"),
@@ -124,14 +131,23 @@ fn stands_for(written: &Name, schema: &str, name: &str) -> bool {
         }
 }
 
-/// Answers as a server would.
-fn answer(catalog: &mut Catalog, wanted: &Wanted) {
-    catalog.expect(wanted);
-    catalog.default_schema = "public".to_owned();
-    catalog.add_cast(UserCast {
+/// A cast of the tests' database.
+fn weighing() -> UserCast {
+    UserCast {
+        source: Name::new("pg_catalog", "text"),
         target: Name::new("public", "weight"),
         function: Name::new("public", "weigh"),
-    });
+        occasion: Occasion::Written,
+    }
+}
+
+/// Answers as a server would whose users have made these casts.
+fn answer(catalog: &mut Catalog, wanted: &Wanted, casts: &[UserCast]) {
+    catalog.expect(wanted);
+    catalog.default_schema = "public".to_owned();
+    for cast in casts {
+        catalog.add_cast(cast.clone());
+    }
     for written in &wanted.relations {
         for (schema, name, kind, columns) in RELATIONS {
             if stands_for(written, schema, name) {
@@ -139,6 +155,7 @@ fn answer(catalog: &mut Catalog, wanted: &Wanted) {
                     name: Name::new(schema, name),
                     kind,
                     columns: columns.iter().map(|&column| column.to_owned()).collect(),
+                    types: types_in(name),
                 };
                 catalog.add_relation(written.clone(), relation, 1);
             }
@@ -147,6 +164,7 @@ fn answer(catalog: &mut Catalog, wanted: &Wanted) {
     let routine = |schema: &str, name: &str, origin| Routine {
         name: Name::new(schema, name),
         origin,
+        types: types_in(name),
     };
     for written in &wanted.functions {
         for (schema, name, origin) in FUNCTIONS {
@@ -171,14 +189,59 @@ fn answer(catalog: &mut Catalog, wanted: &Wanted) {
     for written in &wanted.types {
         for (schema, name) in TYPES {
             if stands_for(written, schema, name) {
+                let parts = parts_of(name);
                 let name = Name::new(schema, name);
-                catalog.add_type(written.clone(), Type { name }, 1);
+                catalog.add_type(written.clone(), Type { name, parts }, 1);
+            }
+        }
+    }
+    for relation in &wanted.carried {
+        for (table, schema, function, origin) in CARRIED {
+            if relation.name == table {
+                catalog.add_carried(relation.clone(), routine(schema, function, origin));
             }
         }
     }
 }
 
+/// What the defaults and constraints of tables call.
+const CARRIED: [(&str, &str, &str, Origin); 5] = [
+    ("users", "pg_catalog", "now", Origin::Server),
+    ("users", "public", "similarity", Origin::Harmless),
+    ("orders", "pg_catalog", "nextval", Origin::Server),
+    ("events", "public", "slug", Origin::Other),
+    ("tree", "pg_catalog", "pg_read_file", Origin::Server),
+];
+
+/// The types of a table's columns, or of what a function returns.
+fn types_in(name: &str) -> BTreeSet<Name> {
+    match name {
+        "fleet" | "launch" => BTreeSet::from([Name::new("public", "vessel")]),
+        _ => BTreeSet::new(),
+    }
+}
+
+fn parts_of(name: &str) -> BTreeSet<Name> {
+    match name {
+        "depth" | "cardinal_number" | "vessel" => BTreeSet::from([Name::new("pg_catalog", "int4")]),
+        "convoy" => BTreeSet::from([
+            Name::new("public", "vessel"),
+            Name::new("pg_catalog", "int4"),
+        ]),
+        _ => BTreeSet::new(),
+    }
+}
+
 fn read_after(sql: &str, changes: &Changes, subject: Subject) -> Result<Reading, Refusal> {
+    read_with(sql, changes, subject, &[weighing()])
+}
+
+fn read_with(
+    sql: &str,
+    changes: &Changes,
+    subject: Subject,
+    casts: &[UserCast],
+) -> Result<Reading, Refusal> {
     let parsed = Parsed::new(sql)?.unwrap();
     let mut catalog = Catalog::default();
     let protected = Protected::new("app.versions");
@@ -191,7 +254,7 @@ fn read_after(sql: &str, changes: &Changes, subject: Subject) -> Result<Reading,
         };
         match parsed.read(&context)? {
             Outcome::Read(reading) => return Ok(reading),
-            Outcome::Ask(wanted) => answer(&mut catalog, &wanted),
+            Outcome::Ask(wanted) => answer(&mut catalog, &wanted, casts),
         }
     }
     panic!("{sql} asks for ever more");
@@ -273,5 +336,7 @@ macro_rules! files {
 
 mod bombs;
 mod calls;
+mod casts;
+mod settings;
 
 files! { queries rows definitions code forbidden functions }

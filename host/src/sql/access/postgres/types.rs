@@ -6,8 +6,11 @@ use pg_query::protobuf::{Node, TypeName};
 use super::names::{dotted, given};
 use super::{Walked, Walker, inner, misplaced};
 use crate::capability::{Columns, Name};
+use crate::sql::access::{Made, Occasion, Subject};
+use std::collections::BTreeSet;
 
-/// Types of the server's that are written without `pg_catalog`: it comes first, so that no other can have their name.
+/// Types of the server's that are written without `pg_catalog`: it comes first for a component, so that no other can have
+/// their name.
 const COMMON: [&str; 23] = [
     "bool",
     "bytea",
@@ -67,6 +70,7 @@ impl Walker<'_> {
         }
         let written = dotted(names)?;
         self.own(&written.name, *location)?;
+        self.named_types.insert(written.clone());
         Ok(Some(written))
     }
 
@@ -91,37 +95,66 @@ impl Walker<'_> {
 
     /// An explicit cast to a type as it is written. What is no type's name is left to the server.
     pub(super) fn cast_to_named(&mut self, written: &Name) {
-        let target = match written.schema.as_deref() {
-            Some("pg_catalog") => written.clone(),
-            None if COMMON.contains(&written.name.as_str()) => {
-                Name::new("pg_catalog", written.name.clone())
+        let made = self.made_of(written);
+        let casts = self.context.catalog.casts();
+        for cast in casts.iter().filter(|cast| made.contains(&cast.target)) {
+            self.cast_by(&cast.function);
+        }
+    }
+
+    /// The type of a name, and what it is made of: a cast to it may be one to that. Nothing where it is no type's.
+    fn made_of(&mut self, written: &Name) -> BTreeSet<Name> {
+        let is_common = written.schema.is_none()
+            && self.context.subject == Subject::Component
+            && COMMON.contains(&written.name.as_str());
+        if is_common {
+            return BTreeSet::from([Name::new("pg_catalog", written.name.clone())]);
+        }
+        if written.schema.as_deref() == Some("pg_catalog") && !written.name.starts_with('_') {
+            return BTreeSet::from([written.clone()]);
+        }
+        match self.context.catalog.r#type(written) {
+            Some(Some(found)) => {
+                let mut all = found.parts.clone();
+                all.insert(found.name.clone());
+                all
             }
-            _ => match self.context.catalog.r#type(written) {
-                Some(Some(found)) => found.name.clone(),
-                Some(None) => return,
-                None => {
-                    self.wanted.types.insert(written.clone());
-                    return;
-                }
-            },
-        };
-        let functions: Vec<Name> = self
-            .context
-            .catalog
-            .casts()
+            Some(None) => BTreeSet::new(),
+            None => {
+                self.wanted.types.insert(written.clone());
+                BTreeSet::new()
+            }
+        }
+    }
+
+    fn cast_by(&mut self, function: &Name) {
+        match self.context.changes.has_made(Made::Function, function) {
+            true => self.calls += 1,
+            false => self.call_of(function.clone(), -1),
+        }
+    }
+
+    /// Casts that nothing in a statement asks for: the server makes them where a value must fit. Which value has which type
+    /// is not known, so that any may be made whose two types can be met with in the statement.
+    pub(super) fn fitting_casts(&mut self) {
+        let casts = self.context.catalog.casts();
+        let mut fitting = casts
             .iter()
-            .filter(|cast| cast.target == target)
-            .map(|cast| cast.function.clone())
-            .collect();
-        for function in functions {
-            if self
-                .context
-                .changes
-                .has_made(crate::sql::access::Made::Function, &function)
-            {
-                self.calls += 1;
-            } else {
-                self.call_of(function, -1);
+            .filter(|cast| cast.occasion == Occasion::Fitting)
+            .peekable();
+        if fitting.peek().is_none() {
+            return;
+        }
+        for written in std::mem::take(&mut self.named_types) {
+            let made = self.made_of(&written);
+            self.types.extend(made);
+        }
+        for cast in fitting {
+            let is_met = |name: &Name| {
+                name.schema.as_deref() == Some("pg_catalog") || self.types.contains(name)
+            };
+            if is_met(&cast.source) && is_met(&cast.target) {
+                self.cast_by(&cast.function);
             }
         }
     }
@@ -153,6 +186,6 @@ impl Walker<'_> {
 
     /// No columns in particular.
     pub(super) fn no_columns() -> Columns {
-        Columns::Some(std::collections::BTreeSet::new())
+        Columns::Some(BTreeSet::new())
     }
 }

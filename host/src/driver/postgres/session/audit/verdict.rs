@@ -224,12 +224,20 @@ impl Judge<'_> {
         false
     }
 
-    /// Whether a table of Whimbrel's got no more than what the trigger of a backfill that goes on notes in it: a few rows more.
+    /// Whether a table of Whimbrel's got no more than what the trigger of a backfill that goes on notes in it: at most a row for
+    /// each one that was added or changed where the trigger is.
     fn is_note(&self, id: u32) -> bool {
         let known = self.before.state.relations.get(&id);
         let counts = self.counted(id);
+        let noting = self.before.state.noting.iter();
+        let notable: i64 = noting
+            .filter(|(notes, _)| *notes == id)
+            .map(|(_, table)| self.counted(*table))
+            .map(|counts| counts.inserted + counts.updated)
+            .sum();
         known.is_some_and(|relation| starts_with(&relation.name, NOTES_PREFIX))
             && (counts.updated, counts.deleted) == (0, 0)
+            && counts.inserted <= notable
             && self
                 .new_locks()
                 .all(|(locked, mode)| locked != id || mode == "RowExclusiveLock")
