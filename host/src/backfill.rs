@@ -20,6 +20,7 @@ mod error;
 mod job;
 mod keys;
 mod lag;
+mod names;
 mod notes;
 mod old_values;
 mod pace;

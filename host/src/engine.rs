@@ -301,6 +301,9 @@ impl Engine {
             .plan_from(&state, target, direction)
             .map_err(untouched)?;
         let end = self.end_of(&plan, purpose).map_err(untouched)?;
+        self.check_open_backfills(&plan, &mut *session)
+            .await
+            .map_err(untouched)?;
         let mut backup = None;
         if !plan.is_empty() && matches!(purpose, Purpose::Run) {
             backup = self.back_up().await.map_err(untouched)?;

@@ -23,6 +23,7 @@ use crate::config::VersionTable;
 use crate::driver::{Dialect, DriverError, Durability, ResultLimit, Session, Statement, Value};
 use crate::plan::Step;
 use crate::revision::RevisionId;
+use crate::sql::guard::Protected;
 
 /// The names of Whimbrel's own tables in one database.
 #[derive(Debug, Clone)]
@@ -106,7 +107,11 @@ impl History {
 
     /// The tables of backfills beside them.
     pub(crate) fn backfills(&self) -> Store {
-        Store::new(self.dialect, self.schema.clone())
+        Store::new(
+            self.dialect,
+            self.schema.clone(),
+            Protected::new(&self.versions),
+        )
     }
 
     /// Reads what is applied and the tally of it. A database without the tables is one where nothing is.

@@ -63,7 +63,9 @@ async fn within_memory(
         rows: u64::MAX,
         bytes: LARGEST,
     };
-    let rows = session.query(&statement.sql, &statement.params, limit).await?;
+    let rows = session
+        .query(&statement.sql, &statement.params, limit)
+        .await?;
     Ok(Batch::from(rows))
 }
 
@@ -136,7 +138,9 @@ impl Job {
     ) -> Result<(Batch, Span, bool), BackfillError> {
         let mut most = most.max(1);
         loop {
-            let (end, count) = self.last_of_next(session, &self.end_of_next(rest, most)).await?;
+            let (end, count) = self
+                .last_of_next(session, &self.end_of_next(rest, most))
+                .await?;
             let end = end.filter(|_| count >= most as u64);
             let is_last = end.is_none() || end == rest.upto;
             let span = Span {
@@ -211,17 +215,26 @@ impl Job {
         &self,
         session: &mut dyn Session,
     ) -> Result<(), DriverError> {
-        if self.dialect == Dialect::Postgresql {
-            session
-                .run(&format!(
-                    "SET LOCAL idle_in_transaction_session_timeout = {LONGEST_SILENCE}"
-                ))
-                .await?;
+        if self.dialect != Dialect::Postgresql {
+            return Ok(());
         }
-        if let Some(sign) = self.sign() {
-            session.run(&sign).await?;
+        let mut settings = vec![
+            (
+                "idle_in_transaction_session_timeout",
+                LONGEST_SILENCE.to_string(),
+            ),
+            // As statements were read when they were judged.
+            ("standard_conforming_strings", "on".to_owned()),
+        ];
+        if let Ok(patience) = i32::try_from(self.patience.as_millis()) {
+            settings.push(("statement_timeout", patience.to_string()));
         }
-        Ok(())
+        settings.extend(self.sign());
+        let set: Vec<String> = (settings.into_iter())
+            .map(|(name, value)| format!("pg_catalog.set_config('{name}', '{value}', true)"))
+            .collect();
+        let set = Statement::new(format!("SELECT {}", set.join(", ")), []);
+        read(session, &set).await.map(|_| ())
     }
 
     /// Writes rows that were prepared. Those that have changed since are read again, now with their locks.
@@ -315,7 +328,9 @@ impl Job {
         };
         self.open(session).await?;
         let note = self.note_before(session).await?;
-        let (last, count) = self.last_of_next(session, &self.boundary(rest, most)).await?;
+        let (last, count) = self
+            .last_of_next(session, &self.boundary(rest, most))
+            .await?;
         let is_last = count < most as u64;
         let upto = match is_last {
             true => rest.upto.clone(),
@@ -365,7 +380,9 @@ impl Job {
             // Somebody has taken it away.
             return Err(BackfillError::TakenOver);
         };
-        let bad = self.find_bad_row(session, key.clone(), &reason(error)).await?;
+        let bad = self
+            .find_bad_row(session, key.clone(), &reason(error))
+            .await?;
         let mut done = Done::default();
         done.counts.read = 1;
         done.counts.bad = 1;

@@ -96,6 +96,7 @@ impl Closing<'_> {
             };
             match job.order(session, &record, &mut self.lag).await? {
                 Order::Work => {
+                    self.crew.check_limit(&record)?;
                     self.tell(session, DOING).await?;
                     return Ok(record.settings);
                 }
@@ -109,8 +110,13 @@ impl Closing<'_> {
 
     async fn tell(&mut self, session: &mut dyn Session, doing: &str) -> Result<(), BackfillError> {
         let crew = self.crew;
-        let Statement { sql, params } =
-            (crew.job.store).sign_of_life(&crew.job.revision, &self.id, crew.place(), doing, self.done);
+        let Statement { sql, params } = (crew.job.store).sign_of_life(
+            &crew.job.revision,
+            &self.id,
+            crew.place(),
+            doing,
+            self.done,
+        );
         session.execute(&sql, &params).await?;
         if self.told != doing {
             doing.clone_into(&mut self.told);

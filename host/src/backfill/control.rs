@@ -5,10 +5,12 @@ use serde::Serialize;
 use super::error::BackfillError;
 use super::job::Job;
 use super::keys::Key;
+use super::names::Names;
 use super::record::{Counts, Record, State};
 use super::settings::Settings;
 use super::store::Store;
 use crate::driver::{Batch, CommitError, DriverError, Durability, Session, Statement, Value};
+use crate::revision::RevisionId;
 
 /// How a backfill stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -184,6 +186,46 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Gives a backfill up that is not done: all that is known of it goes, wherever its table is by now, and what was worked on
+    /// stays as it is. Returns whether there was one.
+    ///
+    /// # Errors
+    /// A database error; nothing is changed then.
+    pub(crate) async fn abandon(
+        self,
+        session: &mut dyn Session,
+        revision: &RevisionId,
+    ) -> Result<bool, DriverError> {
+        let store = self.with_schema(session).await?;
+        let names = Names::new(&store, revision, session.dialect());
+        session.begin().await?;
+        let given_up = async {
+            // First its row, which the last transaction of a run that ends it changes as well.
+            let forget = store.forget_undone(revision.as_str());
+            if session.execute(&forget.sql, &forget.params).await? == 0 {
+                return Ok(false);
+            }
+            for sql in names.removals() {
+                session.run(&sql).await?;
+            }
+            for Statement { sql, params } in store.forget_details(revision.as_str()) {
+                session.execute(&sql, &params).await?;
+            }
+            Ok(true)
+        };
+        match given_up.await {
+            Ok(true) => Ok(session.commit(&[], Durability::Now).await.map(|()| true)?),
+            Ok(false) => session.rollback().await.map(|()| false),
+            Err(error) => {
+                // It can only fail with the connection, which takes the transaction with it.
+                let _ = session.rollback().await;
+                Err(error)
+            }
+        }
+    }
+}
+
 impl Job {
     /// Has the rows that were set aside worked on once more: each is noted, as if it had changed. Returns how many.
     ///
@@ -213,24 +255,5 @@ impl Job {
         let committed = session.commit(&[], Durability::Now).await;
         committed.map_err(|error| BackfillError::Database(error.into()))?;
         Ok(count)
-    }
-
-    /// Gives it up: all that is known of it goes, and what was worked on stays as it is.
-    ///
-    /// # Errors
-    /// A [`BackfillError`]; nothing is changed then.
-    pub(crate) async fn abandon(&self, session: &mut dyn Session) -> Result<(), BackfillError> {
-        let revision = self.revision.as_str();
-        session.begin().await?;
-        for sql in self.removals() {
-            session.run(&sql).await?;
-        }
-        for Statement { sql, params } in self.store.forget_details(revision) {
-            session.execute(&sql, &params).await?;
-        }
-        let forget = self.store.forget(revision);
-        session.execute(&forget.sql, &forget.params).await?;
-        let committed = session.commit(&[], Durability::Now).await;
-        committed.map_err(|error| BackfillError::Database(error.into()))
     }
 }

@@ -68,6 +68,7 @@ impl Job {
             )));
         }
         self.expects(&record)?;
+        self.check_trigger(session).await?;
         let mut settings = record.settings;
         for change in changes {
             settings
@@ -91,9 +92,7 @@ impl Job {
         let spans = self.first_ranges(session, settings.workers).await?;
         let revision = self.revision.as_str();
         session.begin().await?;
-        for sql in self.store.definitions() {
-            session.run(&sql).await?;
-        }
+        self.store.make(session).await?;
         let [ranges, workers, bad_rows] = self.store.forget_details(revision);
         for Statement { sql, params } in [ranges, workers, bad_rows, self.store.forget(revision)] {
             session.execute(&sql, &params).await?;
@@ -104,6 +103,11 @@ impl Job {
         for sql in self.definitions() {
             session.run(&sql).await?;
         }
+        let mut own = vec![self.names.notes.as_str()];
+        if self.keep == Keep::OldValues {
+            own.push(&self.names.kept);
+        }
+        self.store.keep_private(session, &own).await?;
         let mut records = vec![self.store.begin(
             &self.revision,
             self.direction,
@@ -114,9 +118,8 @@ impl Job {
         )];
         let ranges = (0_i64..).zip(&spans);
         let each = self.table.rows / spans.len().max(1) as u64;
-        records.extend(
-            ranges.map(|(at, span)| self.store.add_range(&self.revision, at, span, each)),
-        );
+        records
+            .extend(ranges.map(|(at, span)| self.store.add_range(&self.revision, at, span, each)));
         self.commit(session, &records).await
     }
 
@@ -177,7 +180,7 @@ impl Job {
                 count: left,
             });
         }
-        for sql in self.removals() {
+        for sql in self.names.removals() {
             session.run(&sql).await?;
         }
         if self.direction == Direction::Downgrade && self.keep == Keep::Nothing {
@@ -193,12 +196,12 @@ impl Job {
         Ok(Ending::Proved { batches, counts })
     }
 
-    /// Makes sure that the code is what it began with.
+    /// Makes sure that the code, and what it says of itself, are what it began with: that was judged, and approved.
     ///
     /// # Errors
     /// [`BackfillError::Changed`].
     pub(crate) fn expects(&self, record: &Record) -> Result<(), BackfillError> {
-        match record.digest == self.digest {
+        match record.digest == self.digest && record.spec == self.spec {
             true => Ok(()),
             false => Err(BackfillError::Changed {
                 revision: self.revision.to_string(),

@@ -39,7 +39,8 @@ pub enum BackfillError {
     },
     /// All is done but the rows that were set aside.
     #[error(
-        "{count} rows are set aside, and all others are done: `whimbrel backfill rows {revision}` shows them; mend them and `whimbrel backfill retry {revision}`, or leave them as they are with `whimbrel backfill set {revision} bad-rows=leave`, then upgrade"
+        "{} set aside, and all others are done: `whimbrel backfill rows {revision}` shows them; mend them and `whimbrel backfill retry {revision}`, or leave them as they are with `whimbrel backfill set {revision} bad-rows=leave`, then upgrade",
+        match count { 1 => "1 row is".to_owned(), more => format!("{more} rows are") }
     )]
     BadRowsLeft {
         /// The revision.
@@ -53,9 +54,9 @@ pub enum BackfillError {
     /// Its operator has stopped it.
     #[error("it was stopped; `whimbrel upgrade` goes on from where it was")]
     Stopped,
-    /// It began with other code.
+    /// It began with other code, or with code that said something else of itself.
     #[error(
-        "it began with other code than there is now: bring that back, or give it up with `whimbrel backfill stop {revision} --abandon`"
+        "it began with other code than there is now, or the code says something else of itself now: bring that back, or give it up with `whimbrel backfill stop {revision} --abandon`"
     )]
     Changed {
         /// The revision.
@@ -80,9 +81,17 @@ pub enum BackfillError {
 
 impl BackfillError {
     /// Whether the same may work in a while: the connection is gone, or something was locked.
-    pub(super) fn may_pass(&self) -> bool {
+    pub(crate) fn may_pass(&self) -> bool {
         match self {
             Self::Database(error) => error.is_transient() || error.is_lost(),
+            error => error.is_transient(),
+        }
+    }
+
+    /// Whether the same transaction may succeed when it is tried again, over the same connection.
+    pub(crate) fn is_transient(&self) -> bool {
+        match self {
+            Self::Database(error) => error.is_transient(),
             Self::Migration(error) => error.is_transient(),
             _ => false,
         }
@@ -103,8 +112,11 @@ impl BackfillError {
                 MigrationError::Cancelled | MigrationError::Admission { .. } => false,
                 // An answer that does not fit the question would fit a smaller one by chance.
                 MigrationError::Unfinished(_) => false,
-                // To look for a row that takes all the time there is would take that time again and again.
-                MigrationError::Limit { what: "time", .. } => false,
+                // To look for a row that takes all there is would take that again and again.
+                MigrationError::Limit {
+                    what: "time" | "fuel" | "rows-written",
+                    ..
+                } => false,
                 _ => !error.is_transient(),
             },
             _ => false,

@@ -1,6 +1,9 @@
 //! One backfill of one database: its table, its columns, and the statements that are made of them.
 
+use std::time::Duration;
+
 use super::error::BackfillError;
+use super::names::Names;
 use super::record::Record;
 use super::spec::{Change, Changed, Drops, Keep, Order, Spec};
 use super::store::Store;
@@ -8,7 +11,6 @@ use super::table::Table;
 use super::watched::Watched;
 use crate::driver::{Dialect, Session, Statement, Value};
 use crate::revision::{Direction, RevisionId};
-use crate::sql::guard::{NOTE_TRIGGER_PREFIX, NOTES_PREFIX};
 use crate::sql::{Lexer, TokenKind};
 
 /// What is worked on, and with which statements.
@@ -41,12 +43,9 @@ pub(crate) struct Job {
     pub(super) keep: Keep,
     pub(super) drops: Drops,
     pub(super) store: Store,
-    /// Where what others have changed is noted, and the trigger that does it.
-    pub(super) notes: String,
-    pub(super) trigger: String,
-    pub(super) noting: String,
-    /// Where old values are.
-    pub(super) kept: String,
+    pub(super) names: Names,
+    /// How long one statement may take.
+    pub(super) patience: Duration,
 }
 
 impl Job {
@@ -68,6 +67,12 @@ impl Job {
             check_whole(text, dialect)?;
         }
         let table = Table::look(session, spec).await?;
+        if store.is_own(&table.unquoted()) {
+            return Err(BackfillError::Unfit(format!(
+                "{} is a table of Whimbrel's own",
+                table.shown()
+            )));
+        }
         let known = |name: &String| match spec.change {
             Change::Transform => table.known(name, dialect).map(Some),
             Change::Expression(_) => Ok(table.column(name, dialect)),
@@ -117,7 +122,6 @@ impl Job {
         let texts = texts.into_iter().flatten();
         let watched = Watched::new(&reads, texts, &table, &qualifier, dialect);
         let store = store.with_schema(session).await?;
-        let suffix = suffix(revision);
         Ok(Self {
             revision: revision.clone(),
             direction,
@@ -142,10 +146,8 @@ impl Job {
             changed,
             keep: spec.keep,
             drops: spec.drops,
-            notes: store.name(&format!("{NOTES_PREFIX}{suffix}")),
-            noting: store.name(&format!("{NOTE_TRIGGER_PREFIX}{suffix}")),
-            kept: store.name(&format!("whimbrel_old_{suffix}")),
-            trigger: format!("{NOTE_TRIGGER_PREFIX}{suffix}"),
+            names: Names::new(&store, revision, dialect),
+            patience: Duration::MAX,
             spec: spec.clone(),
             store,
             table,
@@ -172,6 +174,11 @@ impl Job {
             store,
         )
         .await
+    }
+
+    /// The same with an end to what one statement may take.
+    pub(crate) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// Which way it goes.
@@ -229,25 +236,6 @@ impl Job {
         }
         all
     }
-
-    /// What takes all of that away but the old values.
-    pub(super) fn removals(&self) -> Vec<String> {
-        match self.dialect {
-            Dialect::Postgresql => vec![
-                format!(
-                    "DROP TRIGGER IF EXISTS \"{}\" ON {}",
-                    self.trigger, self.table.name
-                ),
-                format!("DROP FUNCTION IF EXISTS {}()", self.noting),
-                format!("DROP TABLE IF EXISTS {}", self.notes),
-            ],
-            Dialect::Sqlite => vec![
-                format!("DROP TRIGGER IF EXISTS main.\"{}\"", self.trigger),
-                format!("DROP TRIGGER IF EXISTS main.\"{}_update\"", self.trigger),
-                format!("DROP TABLE IF EXISTS {}", self.notes),
-            ],
-        }
-    }
 }
 
 /// Makes sure that a part of a statement stays one wherever it is put: that it closes no parenthesis which it has not
@@ -278,15 +266,5 @@ fn check_whole(text: &str, dialect: Dialect) -> Result<(), BackfillError> {
         _ => Err(BackfillError::Unfit(format!(
             "`{text}` is no expression of SQL by itself: its parentheses and quotes have to be closed, and it has neither parameters nor semicolons"
         ))),
-    }
-}
-
-/// What ends the names of things that one revision has in the database: short enough for any of them.
-pub(super) fn suffix(revision: &RevisionId) -> String {
-    match revision.as_str().len() <= 32 {
-        true => revision.as_str().to_owned(),
-        false => {
-            crate::digest::Digest::of(revision.as_str().as_bytes()).to_string()[..32].to_owned()
-        }
     }
 }

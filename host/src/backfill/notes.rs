@@ -1,11 +1,14 @@
 //! What others change while a backfill is on: noted by a trigger, read, and forgotten.
 
-use super::job::{Job, suffix};
+use super::batch::read;
+use super::error::BackfillError;
+use super::job::Job;
 use super::keys::Span;
+use super::names::suffix;
 use super::spec::Changed;
 use super::statements::Reading;
 use super::watched::Watched;
-use crate::driver::{Dialect, Statement, Value};
+use crate::driver::{Dialect, Session, Statement, Value};
 
 impl Job {
     /// Reads, and locks, rows that others have changed.
@@ -28,7 +31,7 @@ impl Job {
             "({}) IN (SELECT {} FROM {} WHERE id <= $1)",
             self.key.join(", "),
             self.note_columns().join(", "),
-            self.notes
+            self.names.notes
         )
     }
 
@@ -43,14 +46,13 @@ impl Job {
             Dialect::Postgresql => format!("CREATE {kind}INDEX \"{name}\" ON {on} ({columns})"),
             // Its index is where the table is, and the table is named without a schema.
             Dialect::Sqlite => {
-                let bare = on.rsplit('.').next().unwrap_or(on);
+                let bare = on.strip_prefix(self.store.prefix()).unwrap_or(on);
                 format!("CREATE {kind}INDEX main.\"{name}\" ON {bare} ({columns})")
             }
         }
     }
 
     pub(super) fn notes_definitions(&self, key: &str) -> Vec<String> {
-        let update = self.watched_update();
         let columns = self.note_columns().join(", ");
         let new: Vec<String> = self
             .table
@@ -60,7 +62,7 @@ impl Job {
             .collect();
         let insert = format!(
             "INSERT INTO {} ({columns}) VALUES ({})",
-            self.notes,
+            self.names.notes,
             new.join(", ")
         );
         let mut all = Vec::new();
@@ -68,23 +70,24 @@ impl Job {
             Dialect::Postgresql => {
                 all.push(format!(
                     "CREATE TABLE {} AS SELECT {key} FROM {} WITH NO DATA",
-                    self.notes, self.table.name
+                    self.names.notes, self.table.name
                 ));
                 all.push(format!(
                     "ALTER TABLE {} ADD COLUMN id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-                    self.notes
+                    self.names.notes
                 ));
-                all.push(self.index("whimbrel_notes", &self.notes, ""));
+                all.push(self.index("whimbrel_notes", &self.names.notes, ""));
                 all.push(format!(
                     "CREATE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER \
                      SET search_path = pg_catalog, pg_temp AS $whimbrel$ BEGIN {insert}; RETURN NULL; END $whimbrel$",
-                    self.noting
+                    self.names.noting
                 ));
                 // Whoever could put it on a table of their own could note any key.
                 all.push(format!(
                     "REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC",
-                    self.noting
+                    self.names.noting
                 ));
+                let update = self.watched_update();
                 let others = match self.is_in_place() {
                     true => format!(
                         " WHEN (pg_catalog.current_setting('whimbrel.backfill', true) IS DISTINCT FROM '{}')",
@@ -94,43 +97,37 @@ impl Job {
                 };
                 all.push(format!(
                     "CREATE TRIGGER \"{}\" AFTER INSERT OR {update} ON {} FOR EACH ROW{others} EXECUTE FUNCTION {}()",
-                    self.trigger, self.table.name, self.noting
+                    self.names.trigger, self.table.name, self.names.noting
                 ));
                 // What a subscription brings is a change as well.
                 all.push(format!(
                     "ALTER TABLE {} ENABLE ALWAYS TRIGGER \"{}\"",
-                    self.table.name, self.trigger
+                    self.table.name, self.names.trigger
                 ));
             }
             Dialect::Sqlite => {
-                let types: Vec<String> = (self.table.key.iter().zip(1..))
-                    .map(|(name, at)| {
-                        let found = self
-                            .table
-                            .columns
-                            .iter()
-                            .find(|column| column.name == *name);
-                        format!(
-                            "k{at} {}",
-                            found.map_or("", |column| column.type_name.as_str())
-                        )
-                    })
-                    .collect();
-                let bare = self.notes.rsplit('.').next().unwrap_or(&self.notes);
-                let insert = insert.replacen(&self.notes, bare, 1);
+                let insert = insert.replacen(&self.names.notes, &self.names.bare_notes, 1);
+                // Without types, what is noted is what the table has.
                 all.push(format!(
-                    "CREATE TABLE {} (id integer PRIMARY KEY AUTOINCREMENT, {})",
-                    self.notes,
-                    types.join(", ")
+                    "CREATE TABLE {} (id integer PRIMARY KEY AUTOINCREMENT, {columns})",
+                    self.names.notes
                 ));
-                all.push(self.index("whimbrel_notes", &self.notes, ""));
-                for (name, when) in [
-                    ("", "INSERT".to_owned()),
-                    ("_update", update),
+                all.push(self.index("whimbrel_notes", &self.names.notes, ""));
+                // Not of certain columns: that would not see what generates a column, nor a rowid that is set by that name.
+                let moved: Vec<String> = (self.table.key.iter())
+                    .map(|name| format!("NEW.{name} IS NOT OLD.{name}"))
+                    .collect();
+                let updated = match self.changed {
+                    Changed::Again => String::new(),
+                    Changed::Leave => format!(" WHEN {}", moved.join(" OR ")),
+                };
+                for (name, when, those) in [
+                    ("", "INSERT", String::new()),
+                    ("_update", "UPDATE", updated),
                 ] {
                     all.push(format!(
-                        "CREATE TRIGGER main.\"{}{name}\" AFTER {when} ON {} BEGIN {insert}; END",
-                        self.trigger, self.table.bare
+                        "CREATE TRIGGER main.\"{}{name}\" AFTER {when} ON {}{those} BEGIN {insert}; END",
+                        self.names.trigger, self.table.bare
                     ));
                 }
             }
@@ -138,7 +135,7 @@ impl Job {
         all
     }
 
-    /// The updates that are noted, as a trigger names them.
+    /// The updates that are noted on PostgreSQL, as a trigger names them.
     fn watched_update(&self) -> String {
         let mut columns = self.table.key.clone();
         match (self.changed, &self.watched) {
@@ -152,14 +149,11 @@ impl Job {
         format!("UPDATE OF {}", columns.join(", "))
     }
 
-    /// Says that the transaction's changes are the backfill's own, where the trigger could take them for those of others.
-    pub(super) fn sign(&self) -> Option<String> {
-        match self.dialect {
-            Dialect::Postgresql if self.is_in_place() => {
-                Some(format!("SET LOCAL whimbrel.backfill = '{}'", self.revision))
-            }
-            _ => None,
-        }
+    /// The setting that says that the transaction's changes are the backfill's own, where PostgreSQL's trigger could take them
+    /// for those of others.
+    pub(super) fn sign(&self) -> Option<(&'static str, String)> {
+        (self.dialect == Dialect::Postgresql && self.is_in_place())
+            .then(|| ("whimbrel.backfill", self.revision.to_string()))
     }
 
     /// The oldest notes: number, then key.
@@ -167,7 +161,7 @@ impl Job {
         format!(
             "SELECT id, {} FROM {} ORDER BY id LIMIT {most}",
             self.note_columns().join(", "),
-            self.notes
+            self.names.notes
         )
     }
 
@@ -179,14 +173,14 @@ impl Job {
             false => format!(" WHERE {within}"),
         };
         Statement {
-            sql: format!("SELECT 1 FROM {}{within} LIMIT 1", self.notes),
+            sql: format!("SELECT 1 FROM {}{within} LIMIT 1", self.names.notes),
             params,
         }
     }
 
     /// The number of the last note.
     pub(super) fn last_note(&self) -> String {
-        format!("SELECT coalesce(max(id), 0) FROM {}", self.notes)
+        format!("SELECT coalesce(max(id), 0) FROM {}", self.names.notes)
     }
 
     /// Deletes the notes about a key.
@@ -194,23 +188,32 @@ impl Job {
         let same: Vec<String> = (self.note_columns().iter().zip(1..))
             .map(|(name, at)| format!("{name} = ${at}"))
             .collect();
-        format!("DELETE FROM {} WHERE {}", self.notes, same.join(" AND "))
+        format!(
+            "DELETE FROM {} WHERE {}",
+            self.names.notes,
+            same.join(" AND ")
+        )
     }
 
     /// Deletes one note.
     pub(super) fn forget_note(&self) -> String {
-        format!("DELETE FROM {} WHERE id = $1", self.notes)
+        format!("DELETE FROM {} WHERE id = $1", self.names.notes)
     }
 
-    /// Deletes the notes about a span.
+    /// Deletes the notes about the rows of a span. The table says which lie in it, in the order that its key has.
     pub(super) fn forget_span(&self, span: &Span) -> Statement {
-        let (within, params) = span.condition(&self.note_columns(), 1);
-        let within = match within.is_empty() {
-            true => String::new(),
-            false => format!(" WHERE {within}"),
-        };
+        let (within, params) = span.condition(&self.key, 1);
+        let mut conditions: Vec<String> = (self.key.iter().zip(self.note_columns()))
+            .map(|(column, noted)| format!("{column} = {}.{noted}", self.names.bare_notes))
+            .collect();
+        conditions.extend(Some(within).filter(|within| !within.is_empty()));
         Statement {
-            sql: format!("DELETE FROM {}{within}", self.notes),
+            sql: format!(
+                "DELETE FROM {} WHERE EXISTS (SELECT 1 FROM {} WHERE {})",
+                self.names.notes,
+                self.source,
+                conditions.join(" AND ")
+            ),
             params,
         }
     }
@@ -218,9 +221,40 @@ impl Job {
     /// Deletes the notes that came after one.
     pub(super) fn forget_after(&self, note: i64) -> Statement {
         Statement::new(
-            format!("DELETE FROM {} WHERE id > $1", self.notes),
+            format!("DELETE FROM {} WHERE id > $1", self.names.notes),
             [Value::Int64(note)],
         )
+    }
+
+    /// Makes sure that what others change is noted, as it has been since the beginning: a table that was made anew has
+    /// lost its trigger, and all that is known of its rows is about others.
+    ///
+    /// # Errors
+    /// [`BackfillError::Unfit`] where it is not.
+    pub(super) async fn check_trigger(
+        &self,
+        session: &mut dyn Session,
+    ) -> Result<(), BackfillError> {
+        const POSTGRES: &str = "SELECT count(*) FROM pg_catalog.pg_trigger \
+             WHERE tgrelid = pg_catalog.to_regclass($1::text)::oid AND tgname = $2::text AND tgenabled = 'A'";
+        const SQLITE: &str = "SELECT count(*) FROM main.sqlite_schema WHERE type = 'trigger' \
+             AND lower(tbl_name) = lower($1) AND name IN ($2, $2 || '_update')";
+        let (sql, table, wanted) = match self.dialect {
+            Dialect::Postgresql => (POSTGRES, self.table.name.clone(), 1),
+            Dialect::Sqlite => (SQLITE, self.table.unquoted(), 2),
+        };
+        let trigger = self.names.trigger.as_str();
+        let params = [Value::from(table), Value::from(trigger)];
+        let found = read(session, &Statement::new(sql, params)).await?;
+        if found.first().and_then(|row| row.first()) == Some(&Value::Int64(wanted)) {
+            return Ok(());
+        }
+        Err(BackfillError::Unfit(format!(
+            "the trigger {trigger} of {} is gone or disabled, so that nobody knows what has been changed since: the table was made anew, \
+             or someone has dropped it. Give this backfill up with `whimbrel backfill stop {} --abandon`, and begin again",
+            self.table.shown(),
+            self.revision
+        )))
     }
 
     /// Notes a key, so that its row is worked on once more.
@@ -228,7 +262,7 @@ impl Job {
         let numbers: Vec<String> = (1..=self.key.len()).map(|at| format!("${at}")).collect();
         format!(
             "INSERT INTO {} ({}) VALUES ({})",
-            self.notes,
+            self.names.notes,
             self.note_columns().join(", "),
             numbers.join(", ")
         )

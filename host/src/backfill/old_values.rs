@@ -1,7 +1,8 @@
 //! The values that a backfill overwrites, kept in a table beside its own, and put back.
 
-use super::job::{Job, suffix};
+use super::job::Job;
 use super::keys::Span;
+use super::names::Names;
 use super::spec::{Change, Changed, Keep, Spec};
 use super::statements::Reading;
 use super::store::Store;
@@ -31,7 +32,7 @@ impl Job {
                 self.filter(&[condition]),
                 self.key.join(", "),
                 self.locking(Reading::Locked),
-                self.kept
+                self.names.kept
             ),
             params,
         }
@@ -48,7 +49,7 @@ impl Job {
             .collect();
         format!(
             "EXISTS (SELECT 1 FROM {} AS whimbrel_kept WHERE {})",
-            self.kept,
+            self.names.kept,
             same.join(" AND ")
         )
     }
@@ -59,7 +60,7 @@ impl Job {
         let numbers: Vec<String> = (1..=width).map(|at| format!("${at}")).collect();
         format!(
             "INSERT INTO {} ({}) VALUES ({}) ON CONFLICT DO NOTHING",
-            self.kept,
+            self.names.kept,
             self.kept_columns().join(", "),
             numbers.join(", ")
         )
@@ -75,10 +76,10 @@ impl Job {
     pub(crate) fn restoring(
         spec: &Spec,
         revision: &RevisionId,
-        store: &Store,
+        (store, dialect): (&Store, Dialect),
         key: &[String],
     ) -> Spec {
-        let kept = store.name(&format!("whimbrel_old_{}", suffix(revision)));
+        let kept = Names::new(store, revision, dialect).kept;
         let alias = "whimbrel_row".to_owned();
         let same: Vec<String> = (key.iter().zip(1..))
             .map(|(name, at)| format!("old.k{at} = {alias}.{name}"))
@@ -106,7 +107,7 @@ impl Job {
 
     /// What takes the old values away.
     pub(super) fn forget_old_values(&self) -> String {
-        format!("DROP TABLE IF EXISTS {}", self.kept)
+        format!("DROP TABLE IF EXISTS {}", self.names.kept)
     }
 
     /// What has to be there to keep them.
@@ -122,11 +123,11 @@ impl Job {
         [
             format!(
                 "CREATE TABLE {} AS SELECT {} FROM {} {none}",
-                self.kept,
+                self.names.kept,
                 columns.join(", "),
                 self.table.name
             ),
-            self.index("whimbrel_old", &self.kept, "UNIQUE "),
+            self.index("whimbrel_old", &self.names.kept, "UNIQUE "),
         ]
     }
 }

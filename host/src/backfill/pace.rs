@@ -217,7 +217,11 @@ mod tests {
         pace.learn(FIRST as u64 * 2, Duration::from_secs(5), &settings);
         assert_eq!(pace.rows(1, &settings), FIRST / 5);
         pace.learn(3, Duration::from_millis(1), &settings);
-        assert_eq!(pace.rows(1, &settings), FIRST / 5, "the end of a range says nothing");
+        assert_eq!(
+            pace.rows(1, &settings),
+            FIRST / 5,
+            "the end of a range says nothing"
+        );
         pace.shrink();
         pace.shrink();
         pace.shrink();

@@ -69,6 +69,8 @@ pub(crate) struct Record {
     pub(crate) minute: u16,
     /// Rows that were read so far.
     pub(crate) rows_read: u64,
+    /// Rows that were written or dropped so far.
+    pub(crate) rows_changed: u64,
     /// Workers that have given a sign of life not long ago.
     pub(crate) workers: u64,
 }
@@ -215,6 +217,7 @@ pub(super) fn record(row: Vec<Value>) -> Result<Record, DriverError> {
         now: real(next()),
         minute: u16::try_from(count(next())).unwrap_or_default(),
         rows_read: count(next()),
+        rows_changed: count(next()),
         workers: count(next()),
     })
 }

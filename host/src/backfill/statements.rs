@@ -366,6 +366,35 @@ impl Job {
         probes
     }
 
+    /// Statements that write some rows as they are, and drop them where the author says that this may be.
+    pub(super) fn touches(&self) -> Vec<String> {
+        const SOME: usize = 20;
+        let skipping = match self.dialect {
+            Dialect::Postgresql => format!(" FOR UPDATE OF {} SKIP LOCKED", self.qualifier),
+            Dialect::Sqlite => String::new(),
+        };
+        let some = format!(
+            "({}) IN (SELECT {} FROM {}{} ORDER BY {} LIMIT {SOME}{skipping})",
+            self.table.key.join(", "),
+            self.key.join(", "),
+            self.source,
+            self.filter(&[]),
+            self.key.join(", "),
+        );
+        let sets: Vec<String> = (self.writes.iter())
+            .map(|name| format!("{name} = {name}"))
+            .collect();
+        let mut touches = vec![format!(
+            "UPDATE {} SET {} WHERE {some}",
+            self.table.name,
+            sets.join(", ")
+        )];
+        if self.drops == Drops::Rows {
+            touches.push(format!("DELETE FROM {} WHERE {some}", self.table.name));
+        }
+        touches
+    }
+
     /// Some rows of a span: key, what is read, and what is written.
     pub(super) fn shown_rows(&self, span: &Span, most: usize) -> Statement {
         let (within, params) = span.condition(&self.key, 1);
@@ -390,8 +419,8 @@ impl Job {
             Dialect::Postgresql => "",
             Dialect::Sqlite => "+",
         };
-        let key = self.table.key.iter().map(|name| format!("{plus}{name}"));
-        let columns: Vec<String> = key.chain(self.reads.iter().cloned()).collect();
+        let keys = self.table.key.iter().map(|name| format!("{plus}{name}"));
+        let columns: Vec<String> = keys.chain(self.reads.iter().cloned()).collect();
         Statement {
             sql: format!(
                 "SELECT {} FROM {} WHERE {}",

@@ -11,6 +11,7 @@ use super::settings::Settings;
 use super::spec::{Order, Spec};
 use crate::driver::{Dialect, DriverError, ResultLimit, Session, Statement, Value, process};
 use crate::revision::{Direction, RevisionId};
+use crate::sql::guard::Protected;
 
 /// How long a worker has a range for, unless it gives a sign of life.
 pub(super) const LEASE_SECONDS: u32 = 30;
@@ -24,6 +25,7 @@ pub(crate) struct Store {
     dialect: Dialect,
     /// `"schema".` or nothing.
     prefix: String,
+    protected: Protected,
 }
 
 /// The batch's part of a commit.
@@ -40,8 +42,22 @@ pub(super) struct Advance<'a> {
 
 impl Store {
     /// The tables beside a version table; `prefix` is its schema in quotes with a dot, or nothing.
-    pub(crate) fn new(dialect: Dialect, prefix: String) -> Self {
-        Self { dialect, prefix }
+    pub(crate) fn new(dialect: Dialect, prefix: String, protected: Protected) -> Self {
+        Self {
+            dialect,
+            prefix,
+            protected,
+        }
+    }
+
+    /// Whether a table, by its name alone, is one of Whimbrel's own.
+    pub(super) fn is_own(&self, table: &str) -> bool {
+        self.protected.covers(table)
+    }
+
+    /// What stands before the names of its tables.
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
     }
 
     /// A name with its schema.
@@ -144,6 +160,61 @@ impl Store {
         ]
     }
 
+    /// Makes the tables where they are missing, for nobody but their owner: what they say is done, and old values are in them.
+    ///
+    /// # Errors
+    /// [`DriverError::Denied`] where someone else has made them.
+    pub(super) async fn make(&self, session: &mut dyn Session) -> Result<(), DriverError> {
+        for sql in self.definitions() {
+            session.run(&sql).await?;
+        }
+        let own = [
+            self.backfills(),
+            self.ranges(),
+            self.workers(),
+            self.bad_rows(),
+        ];
+        let own: Vec<&str> = own.iter().map(String::as_str).collect();
+        self.keep_private(session, &own).await
+    }
+
+    /// Takes the rights on tables away that default privileges gave to others.
+    pub(super) async fn keep_private(
+        &self,
+        session: &mut dyn Session,
+        tables: &[&str],
+    ) -> Result<(), DriverError> {
+        const FOREIGN: &str = "SELECT pg_catalog.pg_get_userbyid(c.relowner)::text FROM pg_catalog.pg_class c \
+             WHERE c.oid = $1::text::pg_catalog.regclass AND NOT pg_catalog.pg_has_role(c.relowner, 'USAGE')";
+        const OTHERS: &str = "SELECT DISTINCT CASE a.grantee WHEN 0 THEN 'PUBLIC' \
+                 ELSE pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) END \
+             FROM pg_catalog.pg_class c CROSS JOIN LATERAL pg_catalog.aclexplode(c.relacl) a \
+             WHERE c.oid = $1::text::pg_catalog.regclass AND a.grantee <> c.relowner";
+        if self.dialect != Dialect::Postgresql {
+            return Ok(());
+        }
+        for table in tables {
+            let name = [Value::from(*table)];
+            let foreign = session.query(FOREIGN, &name, ResultLimit::NONE).await?;
+            if let Some(owner) = foreign.into_rows().into_iter().flatten().next() {
+                return Err(DriverError::Denied {
+                    operation: "a backfill".to_owned(),
+                    object: (*table).to_owned(),
+                    reason: format!(
+                        "it belongs to {}, and whoever owns it could have workers do as they like: drop it, or give it to the user of this database",
+                        text(Some(owner))
+                    ),
+                });
+            }
+            let others = session.query(OTHERS, &name, ResultLimit::NONE).await?;
+            for other in others.into_rows().into_iter().flatten() {
+                let revoke = format!("REVOKE ALL ON {table} FROM {}", text(Some(other)));
+                session.run(&revoke).await?;
+            }
+        }
+        Ok(())
+    }
+
     /// Writes the row of a new backfill.
     pub(super) fn begin(
         &self,
@@ -189,6 +260,15 @@ impl Store {
             format!("DELETE FROM {} WHERE revision = $1", self.backfills()),
             [Value::from(revision)],
         )
+    }
+
+    /// Deletes its own row, unless it is done.
+    pub(super) fn forget_undone(&self, revision: &str) -> Statement {
+        let Statement { sql, params } = self.forget(revision);
+        Statement {
+            sql: format!("{sql} AND state <> 'done'"),
+            params,
+        }
     }
 
     /// Writes a new range, of about so many rows.
@@ -349,13 +429,14 @@ impl Store {
         };
         let sql = format!(
             "SELECT revision, direction, digest, state, reason, settings, table_name, spec, estimate, started, coalesce(ended, 0), {now}, {}, \
-             CAST((SELECT coalesce(sum(r.rows_read), 0) FROM {} r WHERE r.revision = b.revision) AS {integer}), \
+             CAST((SELECT coalesce(sum(r.rows_read), 0) FROM {ranges} r WHERE r.revision = b.revision) AS {integer}), \
+             CAST((SELECT coalesce(sum(r.rows_written + r.rows_dropped), 0) FROM {ranges} r WHERE r.revision = b.revision) AS {integer}), \
              (SELECT count(*) FROM {} w WHERE w.revision = b.revision AND w.seen > {now} - {ALIVE_SECONDS}) \
              FROM {} b{which} ORDER BY started, revision",
             self.minute(),
-            self.ranges(),
             self.workers(),
             self.backfills(),
+            ranges = self.ranges(),
             now = self.now(),
             integer = match self.dialect {
                 Dialect::Postgresql => "bigint",
@@ -478,7 +559,9 @@ impl Store {
             let mut values = row.into_iter();
             let (worker, pid) = (text(values.next()), count(values.next()));
             let identity = text(values.next());
-            let Ok(pid) = u32::try_from(pid) else { continue };
+            let Ok(pid) = u32::try_from(pid) else {
+                continue;
+            };
             if !process::is_seen_to_have_ended(pid, &identity) {
                 continue;
             }

@@ -25,8 +25,6 @@ pub(super) struct Table {
 pub(super) struct TableColumn {
     /// In quotes.
     pub(super) name: String,
-    /// As the database spells it.
-    pub(super) type_name: String,
     is_required: bool,
     is_generated: bool,
 }
@@ -62,6 +60,11 @@ impl Table {
         table.key = table.key(spec, uniques, dialect)?;
         table.check_keys(session).await?;
         Ok(table)
+    }
+
+    /// Its name alone, without quotes.
+    pub(super) fn unquoted(&self) -> String {
+        self.bare[1..self.bare.len() - 1].replace("\"\"", "\"")
     }
 
     /// Its name as people write it: in quotes only where that is needed.
@@ -232,7 +235,7 @@ async fn postgres(
                 AND (t.tgrelid = c.oid OR t.tgrelid IN (SELECT p.relid FROM pg_catalog.pg_partition_tree(c.oid) p))))::int::bigint \
         FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
         WHERE c.oid = pg_catalog.to_regclass($1::text)::oid";
-    const COLUMNS: &str = "SELECT a.attname::text, pg_catalog.format_type(a.atttypid, a.atttypmod), a.attnotnull::int::bigint, \
+    const COLUMNS: &str = "SELECT a.attname::text, a.attnotnull::int::bigint, \
             (a.attgenerated <> '' OR a.attidentity = 'a')::int::bigint \
         FROM pg_catalog.pg_attribute a WHERE a.attrelid::bigint = $1 AND a.attnum > 0 AND NOT a.attisdropped \
         ORDER BY a.attnum";
@@ -248,7 +251,11 @@ async fn postgres(
         return Err(unfit(format!("there is no table {name}")));
     };
     let (schema, bare, kind) = (text(&found[0]), text(&found[1]), text(&found[2]));
-    if !matches!(kind.as_str(), "r" | "p") {
+    let is_system = matches!(
+        schema.as_str(),
+        "pg_catalog" | "information_schema" | "pg_toast"
+    );
+    if is_system || !matches!(kind.as_str(), "r" | "p") {
         return Err(unfit(format!("{name} is no table")));
     }
     if number(found.get(4)) == 1 {
@@ -263,9 +270,8 @@ async fn postgres(
     let columns = rows(session, COLUMNS, std::slice::from_ref(&oid)).await?;
     let columns = columns.iter().map(|row| TableColumn {
         name: quoted(&text(&row[0])),
-        type_name: text(&row[1]),
-        is_required: number(row.get(2)) == 1,
-        is_generated: number(row.get(3)) == 1,
+        is_required: number(row.get(1)) == 1,
+        is_generated: number(row.get(2)) == 1,
     });
     let mut uniques: Vec<(i64, Unique)> = Vec::new();
     for row in rows(session, UNIQUES, &[oid]).await? {
@@ -350,7 +356,6 @@ async fn sqlite(
         }
         columns.push(TableColumn {
             name,
-            type_name,
             is_required: number(row.get(2)) == 1 || is_rowid,
             is_generated: matches!(number(row.get(4)), 2 | 3),
         });
@@ -406,7 +411,6 @@ impl Table {
                 .iter()
                 .map(|name| TableColumn {
                     name: (*name).to_owned(),
-                    type_name: String::new(),
                     is_required: true,
                     is_generated: false,
                 })

@@ -12,7 +12,6 @@ use super::keys::{Key, Span, shown};
 use super::record::{BadRow, Counts};
 use super::rows::{Done, Transformer, reason};
 use super::spec::{Change, Keep};
-use super::statements::Reading;
 use crate::driver::{Dialect, DriverError, Session, Statement, Value};
 use crate::event::microseconds;
 
@@ -120,9 +119,7 @@ impl Job {
                 session.run(&sql).await?;
             }
         }
-        if let Some(sign) = self.sign() {
-            session.run(&sign).await?;
-        }
+        self.prepare_transaction(session).await?;
         let (spans, each) = self.places(session, sample).await?;
         let log = self.log_position(session).await?;
         let started = Instant::now();

@@ -84,7 +84,10 @@ mod tests {
     use super::*;
 
     fn watched(texts: &[&str], reads: &[&str]) -> Watched {
-        let table = Table::of_columns("\"users\"", &["\"id\"", "\"email\"", "\"Odd\"", "\"active\""]);
+        let table = Table::of_columns(
+            "\"users\"",
+            &["\"id\"", "\"email\"", "\"Odd\"", "\"active\""],
+        );
         let reads: Vec<String> = reads.iter().map(|name| (*name).to_owned()).collect();
         Watched::new(&reads, texts, &table, "u", Dialect::Postgresql)
     }
@@ -106,6 +109,9 @@ mod tests {
     fn a_text_about_the_row_watches_all_of_it() {
         assert_eq!(watched(&["to_jsonb(u) ? 'x'"], &[]), Watched::Row);
         assert_eq!(watched(&["hash(u.*)"], &[]), Watched::Row);
-        assert_eq!(watched(&["u . email IS NULL"], &[]), columns(&["\"email\""]));
+        assert_eq!(
+            watched(&["u . email IS NULL"], &[]),
+            columns(&["\"email\""])
+        );
     }
 }

@@ -18,7 +18,7 @@ use super::rows::Transformer;
 use super::spec::Change;
 use crate::driver::{Dialect, Driver, Session, Statement};
 use crate::event::{Event, Observer};
-use crate::migration::Call;
+use crate::migration::{Call, MigrationError};
 
 /// How long a worker looks for a database that is gone.
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -43,6 +43,20 @@ pub(crate) struct Crew {
 }
 
 impl Crew {
+    /// Makes sure that no more rows are written than its author was granted, as far as was last seen.
+    pub(super) fn check_limit(&self, record: &Record) -> Result<(), BackfillError> {
+        let limit = self.call.grant.limits.rows_written;
+        match record.rows_changed <= limit {
+            true => Ok(()),
+            false => Err(MigrationError::Limit {
+                what: "rows-written",
+                limit,
+                unit: "rows",
+            }
+            .into()),
+        }
+    }
+
     pub(super) fn place(&self) -> (&str, u32) {
         (&self.place.0, self.place.1)
     }
@@ -343,6 +357,7 @@ impl Worker {
                     return Ok(Next::End(Ended::NotWanted));
                 }
                 Order::Work => {
+                    crew.check_limit(&record)?;
                     // What it waited for is over; that it waits for others, only the next claim tells.
                     let doing = match range {
                         Some(_) => WORKS.to_owned(),

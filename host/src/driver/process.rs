@@ -31,9 +31,8 @@ pub(crate) fn has_ended(pid: u32, then: &str) -> bool {
 
 /// Whether it has ended as far as this machine can tell: one of another machine, or of before it was started, may still be there.
 pub(crate) fn is_seen_to_have_ended(pid: u32, then: &str) -> bool {
-    let here = surroundings().is_some_and(|(boot, namespace)| {
-        then.starts_with(&format!("{boot}/{namespace}/"))
-    });
+    let here = surroundings()
+        .is_some_and(|(boot, namespace)| then.starts_with(&format!("{boot}/{namespace}/")));
     here && has_ended(pid, then)
 }
 

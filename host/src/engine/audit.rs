@@ -23,12 +23,16 @@ pub(super) async fn lend_audited(
 }
 
 /// Whether there is anything to compare.
-fn is_audited(grant: &Grant) -> bool {
+pub(super) fn is_audited(grant: &Grant) -> bool {
     let is_limited = grant.limits.rows_written < u64::MAX;
     grant.layers.audit == Layer::On && (is_limited || !grant.is_unrestricted())
 }
 
-async fn audit(grant: &Grant, session: &mut dyn Session) -> Result<(), MigrationError> {
+/// Compares what the open transaction did with a grant.
+///
+/// # Errors
+/// [`MigrationError::Audit`] with the differences.
+pub(super) async fn audit(grant: &Grant, session: &mut dyn Session) -> Result<(), MigrationError> {
     let touched = match session.touched().await {
         Ok(touched) => touched,
         Err(error @ DriverError::Denied { .. }) => {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::audit::{audit, is_audited};
 use super::call::Ready;
 use super::step::{Failed, Tries, action, tally_after, transaction};
 use super::{Aftermath, Cause, Engine, Lent, Progress, Run, RunFailure, this_process};
@@ -14,7 +15,7 @@ use crate::driver::{Authority, Durability, RunLock, Session};
 use crate::event::{Event, StepReport};
 use crate::history::{Attempt, Outcome};
 use crate::migration::{MigrationError, StatementSource, Work};
-use crate::plan::Step;
+use crate::plan::{Plan, Step};
 use crate::revision::{Direction, Kind, RevisionId, Transactional};
 
 /// How a run treats backfills.
@@ -36,6 +37,13 @@ pub enum BackfillMode {
     Attached,
     /// Workers; the run makes all ready for them, and leaves out what depends on it.
     Detached,
+}
+
+/// Whether rows are tried before a backfill begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sample {
+    None,
+    Some,
 }
 
 /// A backfill that is begun.
@@ -142,7 +150,8 @@ impl Engine {
                     progress.tally = after;
                     return Ok(work);
                 }
-                Ok(None) => continue,
+                Ok(None) if lock.is_held() => continue,
+                Ok(None) => (Cause::LockLost, Aftermath::Unfinished(id())),
                 Err(failed) => failed,
             };
             // A rollback can only fail with the connection, which takes the transaction with it.
@@ -151,10 +160,29 @@ impl Engine {
             let passing = (cause, Aftermath::RolledBack(id()));
             match self.may_pass(&mut tries, &step.revision, &passing).await {
                 Ok(true) => {}
-                Ok(false) => return Err((passing.0, aftermath)),
+                Ok(false) => {
+                    self.tell_failure(session, step, &passing.0).await;
+                    return Err((passing.0, aftermath));
+                }
                 Err(cause) => return Err((cause, aftermath)),
             }
         }
+    }
+
+    /// Says in its row why a backfill could not be ended, as far as the database still listens.
+    async fn tell_failure(&self, session: &mut dyn Session, step: &Step, cause: &Cause) {
+        let Cause::Backfill { source, .. } = cause else {
+            return;
+        };
+        if source.may_pass()
+            || matches!(**source, BackfillError::Failed(_) | BackfillError::Stopped)
+        {
+            return;
+        }
+        let store = self.history.backfills();
+        let failed = store.set_state(step.revision.as_str(), State::Failed, &source.to_string());
+        // The error itself is what the run ends with.
+        let _ = session.execute(&failed.sql, &failed.params).await;
     }
 
     /// Describes, judges and begins a backfill, or takes up one that has begun. It is tried again where that may help.
@@ -205,6 +233,37 @@ impl Engine {
         }
     }
 
+    /// Makes sure that nothing is undone that a backfill under way depends on.
+    pub(super) async fn check_open_backfills(
+        &self,
+        plan: &Plan,
+        session: &mut dyn Session,
+    ) -> Result<(), Cause> {
+        let undone = |step: &&Step| step.direction == Direction::Downgrade;
+        if !plan.steps.iter().any(|step| undone(&step)) {
+            return Ok(());
+        }
+        for record in self.history.backfills().read(session, None).await? {
+            if record.state == State::Done || record.direction() == Direction::Downgrade {
+                continue;
+            }
+            for step in plan.steps.iter().filter(undone) {
+                let below = self.graph.position(step.revision.as_str());
+                let above = self.graph.position(&record.revision);
+                let (Some(below), Some(above)) = (below, above) else {
+                    continue;
+                };
+                if below != above && self.graph.descendants([below]).contains(above) {
+                    return Err(Cause::OpenBackfill {
+                        revision: self.graph.revision(above).id.clone(),
+                        below: step.revision.clone(),
+                    });
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether a step is a backfill, which a way back need not be.
     pub(super) fn is_backfill(&self, step: &Step) -> Result<bool, Cause> {
         let revision = self.graph.get(step.revision.as_str());
@@ -244,18 +303,46 @@ impl Engine {
         let (job, spec, author) = self.fit(session, step, code, ready).await?;
         let store = self.history.backfills();
         let known = store.read(session, Some(step.revision.as_str())).await?;
-        if let Some(begun) = known.iter().find(|record| record.state != State::Done) {
-            // What is the same was judged when it began.
+        let begun = known.iter().find(|record| record.state != State::Done);
+        if let Some(begun) = begun {
             job.expects(begun)?;
-        } else if let Some(author) = author {
-            let judged = job.probe(session, author).await;
-            if judged.is_err() {
-                // What is told is what the statement failed with.
-                let _ = session.rollback().await;
-            }
-            judged.map_err(denied)?;
+        }
+        if let Some(author) = author {
+            // Grants may have changed since it began; what rows do to others was looked at then.
+            let sample = match begun {
+                None => Sample::Some,
+                Some(_) => Sample::None,
+            };
+            self.judge(session, &job, author, ready, sample).await?;
         }
         Ok((job, spec))
+    }
+
+    /// Has the database judge what the author of a backfill has made, in a transaction of its own: the statements over no rows,
+    /// and what some rows do to others by triggers and cascades.
+    async fn judge(
+        &self,
+        session: &mut dyn Session,
+        job: &Job,
+        author: Authority,
+        ready: &Ready,
+        sample: Sample,
+    ) -> Result<(), BackfillError> {
+        let grant = &ready.call.grant;
+        // Of a role's own connection nothing can be asked in the host's name.
+        let is_sampled = sample == Sample::Some && is_audited(grant) && !session.enforces(&author);
+        session.begin().await?;
+        let judged = async {
+            job.probe(session, author).await.map_err(denied)?;
+            if is_sampled {
+                job.touch_some(session).await?;
+                audit(grant, session).await?;
+            }
+            Ok(())
+        };
+        let judged = judged.await;
+        let ended = session.rollback().await;
+        judged.and(ended.map_err(BackfillError::from))
     }
 
     /// What a backfill works on here, and under whose authority its author's statements are.
@@ -273,9 +360,17 @@ impl Engine {
             Job::new(session, revision, direction, digest, spec, store.clone()).await
         };
         let described = code.describe(&ready.call).await?;
+        let patience = ready.call.grant.limits.time;
+        let new = async |session: &mut dyn Session, spec: &Spec| {
+            let job = new(session, spec).await?;
+            Ok::<_, BackfillError>(job.within(patience))
+        };
         if (step.direction, described.keep) == (Direction::Downgrade, Keep::OldValues) {
+            self.is_what_was_kept(session, step, &described).await?;
             let upwards = new(session, &described).await?;
-            let spec = Job::restoring(&described, &step.revision, &store, upwards.key_names());
+            let dialect = session.dialect();
+            let key = upwards.key_names();
+            let spec = Job::restoring(&described, &step.revision, (&store, dialect), key);
             return Ok((new(session, &spec).await?, spec, None));
         }
         let author = self.author(step, ready);
@@ -286,6 +381,29 @@ impl Engine {
             ));
         }
         Ok((new(session, &described).await?, described, Some(author)))
+    }
+
+    /// Makes sure that old values are put back where they came from: what the way up wrote was judged, and the way back is the
+    /// host's own.
+    async fn is_what_was_kept(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        described: &Spec,
+    ) -> Result<(), BackfillError> {
+        let store = self.history.backfills();
+        let known = store.read(session, Some(step.revision.as_str())).await?;
+        let is_same = known.iter().any(|record| match record.direction() {
+            Direction::Upgrade => record.state == State::Done && record.spec == *described,
+            // It is compared with what it began with.
+            Direction::Downgrade => record.state != State::Done,
+        });
+        match is_same {
+            true => Ok(()),
+            false => Err(BackfillError::Unfit(
+                "it says something else of itself than when it kept old values, or nothing is known of that: they cannot be put back".to_owned(),
+            )),
+        }
     }
 
     /// Tries a backfill in the transaction that is open. Where the database holds its author to a role, that transaction is
@@ -304,7 +422,8 @@ impl Engine {
                 let mut own = self.session().await?;
                 let (job, _, author) = self.fit(&mut *own, step, &*code, ready).await?;
                 if let Some(author) = author {
-                    job.probe(&mut *own, author).await.map_err(denied)?;
+                    self.judge(&mut *own, &job, author, ready, Sample::None)
+                        .await?;
                 }
                 own.begin().await?;
                 let tried = self.try_job(&mut *own, &job, &*code, ready).await;
@@ -628,9 +747,12 @@ impl Engine {
     pub async fn abandon_backfill(&self, revision: &RevisionId) -> Result<(), RunFailure> {
         self.set_backfill_state(revision, State::Stopped).await?;
         let given_up = async {
-            let (job, mut session) = self.known_job(revision).await?;
-            let failed = |error| backfill_failed(&step_of(revision, job.direction()), error);
-            job.abandon(&mut *session).await.map_err(failed)
+            let mut session = self.session().await?;
+            let store = self.history.backfills();
+            match store.abandon(&mut *session, revision).await? {
+                true => Ok(()),
+                false => Err(Cause::NoBackfill(revision.clone())),
+            }
         };
         given_up.await.map_err(RunFailure::untouched)
     }

@@ -184,6 +184,16 @@ pub enum Cause {
         #[source]
         source: Box<BackfillError>,
     },
+    /// A backfill has begun that is not done, and what it works on is to be undone.
+    #[error(
+        "the backfill {revision} has begun and is not done, and depends on {below}: finish it with `whimbrel upgrade {revision}`, or give it up with `whimbrel backfill stop {revision} --abandon`"
+    )]
+    OpenBackfill {
+        /// The backfill's revision.
+        revision: RevisionId,
+        /// What is to be undone.
+        below: RevisionId,
+    },
     /// No backfill of this revision is going on.
     #[error("no backfill of {0} has begun that is not done")]
     NoBackfill(RevisionId),

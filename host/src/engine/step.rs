@@ -350,6 +350,7 @@ impl Cause {
         match self {
             Self::Migration { source, .. } => source.is_transient(),
             Self::Record { source, .. } | Self::Transaction { source, .. } => source.is_transient(),
+            Self::Backfill { source, .. } => source.is_transient(),
             _ => false,
         }
     }

@@ -12,8 +12,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use uuid::Uuid;
 
-use super::guard::Guard;
 use super::error;
+use super::guard::Guard;
 use super::place::{Place, Purpose};
 use super::session::SqliteSession;
 use crate::driver::{DriverError, Holder, LockAttempt, RunLock, Statement, process};
