@@ -2,7 +2,6 @@
 
 mod approve;
 mod backfill;
-mod backfill_view;
 mod branches;
 mod build;
 mod check;
@@ -17,12 +16,14 @@ mod edit;
 mod ensure_version;
 mod failure;
 mod forecast;
+mod frames;
 mod global;
 mod graph;
 mod heads;
 mod history;
 mod init;
 mod learn;
+mod lines;
 mod list_templates;
 mod merge;
 mod plan;

@@ -118,7 +118,8 @@ impl Closing<'_> {
             self.done,
         );
         session.execute(&sql, &params).await?;
-        if self.told != doing {
+        // What is over at once need not be told.
+        if self.told != doing && (doing != DOING || self.done > 0) {
             doing.clone_into(&mut self.told);
             crew.observer.event(&Event::BackfillState {
                 revision: &crew.job.revision,

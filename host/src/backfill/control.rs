@@ -6,11 +6,16 @@ use super::error::BackfillError;
 use super::job::Job;
 use super::keys::Key;
 use super::names::Names;
-use super::record::{Counts, Record, State};
+use super::record::{Counts, Range, Record, State, count};
 use super::settings::Settings;
-use super::store::Store;
-use crate::driver::{Batch, CommitError, DriverError, Durability, Session, Statement, Value};
+use super::store::{ALIVE_SECONDS, Store};
+use crate::driver::{
+    Batch, CommitError, DriverError, Durability, ResultLimit, Session, Statement, Value,
+};
 use crate::revision::RevisionId;
+
+/// More notes than this are not counted.
+const MOST_NOTES: u64 = 100_000;
 
 /// How a backfill stands.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -36,10 +41,26 @@ pub struct Status {
     pub seconds: f64,
     /// Rows that are set aside.
     pub bad_rows: u64,
+    /// How many notes of rows that others have added or changed are left to be worked off; 100,001 where they are more than
+    /// 100,000.
+    pub changed: u64,
     /// Its ranges.
     pub ranges: Vec<RangeReport>,
     /// Who works on it.
     pub workers: Vec<WorkerReport>,
+}
+
+impl Status {
+    /// Whether a worker has given a sign of life not long ago.
+    pub fn is_worked_on(&self) -> bool {
+        let is_alive = |worker: &WorkerReport| worker.seen < f64::from(ALIVE_SECONDS);
+        self.workers.iter().any(is_alive)
+    }
+
+    /// Whether all ranges are done. What is left then is what others have changed, and the end.
+    pub fn is_read_through(&self) -> bool {
+        !self.ranges.is_empty() && self.ranges.iter().all(|range| range.done)
+    }
 }
 
 /// How a range stands.
@@ -61,6 +82,10 @@ pub struct RangeReport {
     pub counts: Counts,
     /// In how many batches.
     pub batches: u64,
+    /// About how many rows it has.
+    pub estimate: u64,
+    /// How many seconds its batches took.
+    pub busy_seconds: f64,
 }
 
 /// A worker.
@@ -87,6 +112,24 @@ pub struct BadRowReport {
     pub input: Option<String>,
 }
 
+impl RangeReport {
+    fn new(range: Range, now: f64) -> Self {
+        let key = |key: &Option<Key>| key.as_ref().map(Key::to_string);
+        Self {
+            number: range.number,
+            after: key(&range.span.after),
+            upto: key(&range.span.upto),
+            cursor: key(&range.cursor),
+            done: range.is_done,
+            taken: !range.is_done && !range.owner.is_empty() && range.lease_until > now,
+            counts: range.counts,
+            batches: range.batches,
+            estimate: range.estimate,
+            busy_seconds: range.busy.as_secs_f64(),
+        }
+    }
+}
+
 impl Store {
     /// How backfills stand; one, or all.
     pub(crate) async fn status(
@@ -109,9 +152,12 @@ impl Store {
         let ranges = self.read_ranges(session, &record.revision).await?;
         let workers = self.read_workers(session, &record.revision).await?;
         let bad_rows = self.count_bad_rows(session, &record.revision).await?;
+        let changed = match record.state {
+            State::Done => 0,
+            _ => self.count_notes(session, &record.revision).await?,
+        };
         let mut counts = Counts::default();
         ranges.iter().for_each(|range| counts += range.counts);
-        let key = |key: &Option<Key>| key.as_ref().map(Key::to_string);
         let until = match record.state {
             State::Done => record.ended,
             _ => record.now,
@@ -120,20 +166,10 @@ impl Store {
             counts,
             bad_rows,
             seconds: (until - record.started).max(0.0),
+            changed,
             ranges: ranges
-                .iter()
-                .map(|range| RangeReport {
-                    number: range.number,
-                    after: key(&range.span.after),
-                    upto: key(&range.span.upto),
-                    cursor: key(&range.cursor),
-                    done: range.is_done,
-                    taken: !range.is_done
-                        && !range.owner.is_empty()
-                        && range.lease_until > record.now,
-                    counts: range.counts,
-                    batches: range.batches,
-                })
+                .into_iter()
+                .map(|range| RangeReport::new(range, record.now))
                 .collect(),
             workers: workers
                 .into_iter()
@@ -152,6 +188,29 @@ impl Store {
             settings: record.settings,
             estimate: record.estimate,
         })
+    }
+
+    /// How many notes of a backfill there are, as far as they are counted; none where their table is gone.
+    async fn count_notes(
+        &self,
+        session: &mut dyn Session,
+        revision: &str,
+    ) -> Result<u64, DriverError> {
+        let Ok(revision) = RevisionId::new(revision) else {
+            return Ok(0);
+        };
+        let store = self.clone().with_schema(session).await?;
+        let names = Names::new(&store, &revision, session.dialect());
+        let sql = format!(
+            "SELECT count(*) FROM (SELECT 1 FROM {} LIMIT {}) AS notes",
+            names.notes,
+            MOST_NOTES + 1
+        );
+        match session.query(&sql, &[], ResultLimit::NONE).await {
+            Ok(found) => Ok(count(found.into_rows().into_iter().flatten().next())),
+            Err(error) if error.is_undefined_table() => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     /// Rows that were set aside, at most so many.

@@ -1,5 +1,6 @@
 //! What a backfill makes in the database beside its rows.
 
+use super::notes::{UPDATE, VALUE};
 use super::store::Store;
 use crate::digest::Digest;
 use crate::driver::Dialect;
@@ -45,11 +46,12 @@ impl Names {
                 format!("DROP FUNCTION IF EXISTS {}() CASCADE", self.noting),
                 format!("DROP TABLE IF EXISTS {}", self.notes),
             ],
-            Dialect::Sqlite => vec![
-                format!("DROP TRIGGER IF EXISTS main.\"{}\"", self.trigger),
-                format!("DROP TRIGGER IF EXISTS main.\"{}_update\"", self.trigger),
-                format!("DROP TABLE IF EXISTS {}", self.notes),
-            ],
+            Dialect::Sqlite => {
+                let drop = |end| format!("DROP TRIGGER IF EXISTS main.\"{}{end}\"", self.trigger);
+                let mut all: Vec<String> = ["", UPDATE, VALUE].map(drop).into();
+                all.push(format!("DROP TABLE IF EXISTS {}", self.notes));
+                all
+            }
         }
     }
 }

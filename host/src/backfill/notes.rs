@@ -10,6 +10,10 @@ use super::statements::Reading;
 use super::watched::Watched;
 use crate::driver::{Dialect, Session, Statement, Value};
 
+/// How the names of triggers end beside the first: of SQLite's updates, and of what no UPDATE names.
+pub(super) const UPDATE: &str = "_update";
+pub(super) const VALUE: &str = "_value";
+
 impl Job {
     /// Reads, and locks, rows that others have changed.
     pub(super) fn read_noted(&self, upto: i64) -> Statement {
@@ -87,23 +91,48 @@ impl Job {
                     "REVOKE EXECUTE ON FUNCTION {}() FROM PUBLIC",
                     self.names.noting
                 ));
-                let update = self.watched_update();
+                let function = format!("EXECUTE FUNCTION {}()", self.names.noting);
                 let others = match self.is_in_place() {
-                    true => format!(
-                        " WHEN (pg_catalog.current_setting('whimbrel.backfill', true) IS DISTINCT FROM '{}')",
+                    true => vec![format!(
+                        "pg_catalog.current_setting('whimbrel.backfill', true) IS DISTINCT FROM '{}'",
                         self.revision
-                    ),
-                    false => String::new(),
+                    )],
+                    false => Vec::new(),
                 };
-                all.push(format!(
-                    "CREATE TRIGGER \"{}\" AFTER INSERT OR {update} ON {} FOR EACH ROW{others} EXECUTE FUNCTION {}()",
-                    self.names.trigger, self.table.name, self.names.noting
-                ));
-                // What a subscription brings is a change as well.
-                all.push(format!(
-                    "ALTER TABLE {} ENABLE ALWAYS TRIGGER \"{}\"",
-                    self.table.name, self.names.trigger
-                ));
+                let when = |conditions: &[String]| match conditions.is_empty() {
+                    true => String::new(),
+                    false => format!(" WHEN ({})", conditions.join(" AND ")),
+                };
+                let watched = self.watched_columns();
+                let mut triggers = vec![(
+                    self.names.trigger.clone(),
+                    format!("INSERT OR UPDATE OF {}", watched.join(", ")),
+                    when(&others),
+                )];
+                if self.table.has_before_triggers {
+                    // An UPDATE does not name what they change.
+                    let row = |which: &str| {
+                        let values = watched.iter().map(|name| format!("{which}.{name}"));
+                        format!(
+                            "ROW({})::pg_catalog.record",
+                            values.collect::<Vec<_>>().join(", ")
+                        )
+                    };
+                    let differs = format!("{} OPERATOR(pg_catalog.*<>) {}", row("OLD"), row("NEW"));
+                    let conditions = [&others[..], &[differs]].concat();
+                    let name = format!("{}{VALUE}", self.names.trigger);
+                    triggers.push((name, "UPDATE".to_owned(), when(&conditions)));
+                }
+                for (name, event, when) in triggers {
+                    let table = &self.table.name;
+                    all.push(format!(
+                        "CREATE TRIGGER \"{name}\" AFTER {event} ON {table} FOR EACH ROW{when} {function}"
+                    ));
+                    // What a subscription brings is a change as well.
+                    all.push(format!(
+                        "ALTER TABLE {table} ENABLE ALWAYS TRIGGER \"{name}\""
+                    ));
+                }
             }
             Dialect::Sqlite => {
                 let insert = insert.replacen(&self.names.notes, &self.names.bare_notes, 1);
@@ -113,40 +142,44 @@ impl Job {
                     self.names.notes
                 ));
                 all.push(self.index("whimbrel_notes", &self.names.notes, ""));
-                // Not of certain columns: that would not see what generates a column, nor a rowid that is set by that name.
-                let moved: Vec<String> = (self.table.key.iter())
+                let watched = self.watched_columns();
+                // An UPDATE does not name what it generates, nor a key that it changes by the name of the rowid.
+                let is_unnamed =
+                    |name: &&String| self.table.key.contains(name) || self.table.is_generated(name);
+                let differs: Vec<String> = (watched.iter().filter(is_unnamed))
                     .map(|name| format!("NEW.{name} IS NOT OLD.{name}"))
                     .collect();
-                let updated = match self.changed {
-                    Changed::Again => String::new(),
-                    Changed::Leave => format!(" WHEN {}", moved.join(" OR ")),
-                };
-                for (name, when, those) in [
-                    ("", "INSERT", String::new()),
-                    ("_update", "UPDATE", updated),
+                let (trigger, table) = (&self.names.trigger, &self.table.bare);
+                for (name, event) in [
+                    ("", "INSERT".to_owned()),
+                    (UPDATE, format!("UPDATE OF {}", watched.join(", "))),
                 ] {
                     all.push(format!(
-                        "CREATE TRIGGER main.\"{}{name}\" AFTER {when} ON {}{those} BEGIN {insert}; END",
-                        self.names.trigger, self.table.bare
+                        "CREATE TRIGGER main.\"{trigger}{name}\" AFTER {event} ON {table} BEGIN {insert}; END"
                     ));
                 }
+                all.push(format!(
+                    "CREATE TRIGGER main.\"{trigger}{VALUE}\" AFTER UPDATE ON {table} WHEN {} BEGIN {insert}; END",
+                    differs.join(" OR ")
+                ));
             }
         }
         all
     }
 
-    /// The updates that are noted on PostgreSQL, as a trigger names them.
-    fn watched_update(&self) -> String {
+    /// The columns whose changes are noted.
+    fn watched_columns(&self) -> Vec<String> {
         let mut columns = self.table.key.clone();
-        match (self.changed, &self.watched) {
-            (Changed::Leave, _) => {}
-            (Changed::Again, Watched::Row) => return "UPDATE".to_owned(),
-            (Changed::Again, Watched::Columns(watched)) => {
-                let others = watched.iter().filter(|name| !self.table.key.contains(name));
-                columns.extend(others.cloned());
-            }
-        }
-        format!("UPDATE OF {}", columns.join(", "))
+        let others: Vec<&String> = match (self.changed, &self.watched) {
+            (Changed::Leave, _) => Vec::new(),
+            (Changed::Again, Watched::Columns(watched)) => watched.iter().collect(),
+            (Changed::Again, Watched::Row) => self.table.columns.iter().map(|c| &c.name).collect(),
+        };
+        let others = others
+            .into_iter()
+            .filter(|name| !self.table.key.contains(name));
+        columns.extend(others.cloned());
+        columns
     }
 
     /// The setting that says that the transaction's changes are the backfill's own, where PostgreSQL's trigger could take them

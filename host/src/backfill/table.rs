@@ -62,6 +62,12 @@ impl Table {
         Ok(table)
     }
 
+    /// Whether the database makes the values of a column, which is named in quotes.
+    pub(super) fn is_generated(&self, name: &String) -> bool {
+        let mut columns = self.columns.iter();
+        columns.any(|column| column.name == *name && column.is_generated)
+    }
+
     /// Its name alone, without quotes.
     pub(super) fn unquoted(&self) -> String {
         self.bare[1..self.bare.len() - 1].replace("\"\"", "\"")

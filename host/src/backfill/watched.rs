@@ -14,8 +14,7 @@ pub(super) enum Watched {
 }
 
 impl Watched {
-    /// What is read, what the texts (a condition, an expression) may mean, and the whole row where they may mean that, or
-    /// where triggers change columns that no UPDATE names.
+    /// What is read, what the texts (a condition, an expression) may mean, and the whole row where they may mean that.
     pub(super) fn new(
         reads: &[String],
         texts: impl IntoIterator<Item = impl AsRef<str>>,
@@ -23,9 +22,6 @@ impl Watched {
         qualifier: &str,
         dialect: Dialect,
     ) -> Self {
-        if table.has_before_triggers {
-            return Self::Row;
-        }
         let mut all = reads.to_vec();
         for text in texts {
             match Self::mentioned(text.as_ref(), table, qualifier, dialect) {

@@ -279,6 +279,9 @@ impl Worker {
                 Err(error) => {
                     // It comes back after its lease where the connection is gone.
                     let _ = tools.writer.rollback().await;
+                    if self.is_over(&mut *tools.writer).await {
+                        return Ok(Ended::Done);
+                    }
                     let _ = job
                         .store
                         .let_go(&mut *tools.writer, &job.revision, number, &self.id)
@@ -290,6 +293,13 @@ impl Worker {
                 }
             }
         }
+    }
+
+    /// Whether others have done its range, and all else, while it was away: what it needs is not there any more then.
+    async fn is_over(&self, writer: &mut dyn Session) -> bool {
+        let job = &self.crew.job;
+        let found = job.store.read(writer, Some(job.revision.as_str())).await;
+        found.is_ok_and(|found| found.iter().any(|record| record.state == State::Done))
     }
 
     /// Looks for something to do where all ranges are taken; `false` where all are done.

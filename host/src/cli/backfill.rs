@@ -1,42 +1,45 @@
 //! `whimbrel backfill …`
 
-use std::sync::Arc;
-use std::time::Duration;
+mod look;
+mod status;
+mod view;
+mod watch;
+mod work;
 
+use serde::Serialize;
 use whimbrel::backfill::{Settings, State, Status};
-use whimbrel::engine::{Engine, RunFailure};
-use whimbrel::migration::Cancel;
-use whimbrel::project::{Pinning, RunOptions};
-use whimbrel::revision::{Direction, RevisionId};
+use whimbrel::engine::Engine;
+use whimbrel::project::RunOptions;
+use whimbrel::revision::RevisionId;
 use whimbrel::target::Target;
 
-use super::backfill_view;
 use super::context::{Context, block_on};
 use super::failure::Failure;
-use super::progress::{Progress, count};
-use super::report::{Format, Showing, Verdict};
-use super::run::{backfill_changes, stop_on_signal};
+use super::lines::{WIDTH, fit};
+use super::progress::count;
+use super::report::{Format, Verdict};
+use view::Detail;
 
 /// See and steer backfills, from any terminal
 #[derive(Debug, clap::Subcommand)]
 pub(crate) enum Command {
-    /// Show how far backfills are, and who works on them
+    /// Show how far backfills are, how fast, and who works on them
     Status {
-        /// The revision; all, where none is named
+        /// The revision [default: all]
         revision: Option<String>,
-        /// Show it again and again until it is over
+        /// Show those that are not done again every second, until all of them are over
         #[arg(long)]
         watch: bool,
-        /// Show each range
+        /// Show each range of keys as well
         #[arg(long)]
         ranges: bool,
     },
-    /// Show the rows that were set aside
+    /// Show the rows that were set aside, and why
     Rows {
         #[command(flatten)]
         which: Which,
         /// At most so many
-        #[arg(long, default_value_t = 20)]
+        #[arg(long, value_name = "N", default_value_t = 20)]
         limit: u64,
     },
     /// Have its workers wait
@@ -53,10 +56,10 @@ pub(crate) enum Command {
     },
     /// Have the rows that were set aside worked on once more, with the next upgrade
     Retry(Which),
-    /// Change how it runs, each by itself or with commas between them: workers=4, rate=5000, batch=250ms, max-lag=2s, load=SQL, window=22:00-06:00, max-dead=N,
-    /// bad-rows=fail|set-aside|leave, max-bad-rows=N; `none` takes a limit away
+    /// Change how it runs, while it does
+    #[command(after_help = SETTINGS)]
     Set {
-        /// The revision, where several are going on; then NAME=VALUE
+        /// The revision, needed where several are going on; then settings, each by itself or with commas between them
         #[arg(required = true, value_name = "[REVISION] NAME=VALUE")]
         changes: Vec<String>,
     },
@@ -70,6 +73,28 @@ pub(crate) enum Command {
     },
 }
 
+const SETTINGS: &str = "\
+Settings:
+  workers=N         How many workers each process has; on SQLite always one
+  batch=DURATION    How long a batch should take (250ms), from which follows how
+                    many rows it has
+  rate=N            At most so many rows a second, of all workers together
+  max-lag=DURATION  Wait while a replica is further behind than this (2s)
+  load=SQL          Wait while the first value of this query is true, or a
+                    number other than 0; the last one where there are several,
+                    since it may have commas
+  window=FROM-TO    Work at this time of day only, by the clock of the database
+                    (22:00-06:00)
+  max-dead=N        Wait for autovacuum while the table has more dead rows
+  bad-rows=WHAT     What becomes of rows that cannot be worked on: `fail` at the
+                    first, `set-aside` and work on the others, or `leave` them
+                    and be done without
+  max-bad-rows=N    Fail where more rows than this would be set aside
+
+`none` takes rate, max-lag, load, window or max-dead away again. Workers look
+at the settings at least twice a second. The same names stand in whimbrel.toml,
+under [backfill], and hold for those that begin later.";
+
 /// The backfill.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Which {
@@ -81,12 +106,18 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Verdict, Failur
     match command {
         Command::Status {
             revision,
-            watch: false,
+            watch,
             ranges,
-        } => show(revision.as_deref(), ranges, context),
-        Command::Status {
-            revision, ranges, ..
-        } => watch(revision.as_deref(), ranges, context),
+        } => {
+            let detail = match ranges {
+                true => Detail::Ranges,
+                false => Detail::Short,
+            };
+            match watch {
+                true => watch::watch(revision, detail, context),
+                false => status::show(revision, detail, context),
+            }
+        }
         Command::Rows { which, limit } => rows(&which, limit, context),
         Command::Pause(which) => set_state(&which, State::Paused, context),
         Command::Resume(which) => set_state(&which, State::Running, context),
@@ -97,7 +128,7 @@ pub(crate) fn run(command: Command, context: &Context) -> Result<Verdict, Failur
         Command::Stop { which, .. } => give_up(&which, context),
         Command::Retry(which) => retry(&which, context),
         Command::Set { changes } => set(changes, context),
-        Command::Work { which, workers } => work(&which, workers, context),
+        Command::Work { which, workers } => work::work(&which, workers, context),
     }
 }
 
@@ -134,115 +165,78 @@ async fn find(engine: &Engine, which: &Which) -> Result<RevisionId, Failure> {
     }
 }
 
-fn status_of(name: Option<&str>, context: &Context) -> Result<Vec<Status>, Failure> {
-    let config = context.config()?;
-    block_on(async {
-        let connected = context.connect(&config, RunOptions::default()).await?;
-        let engine = &connected.engine;
-        let revision = match name {
-            Some(name) => {
-                let revision = Some(name.to_owned());
-                Some(find(engine, &Which { revision }).await?)
-            }
-            None => None,
-        };
-        Ok(engine.backfill_status(revision.as_ref()).await?)
-    })
-}
-
-fn show(name: Option<&str>, ranges: bool, context: &Context) -> Result<Verdict, Failure> {
-    let all = status_of(name, context)?;
-    let report = context.report;
-    if report.format() == Format::Json {
-        report.json(&all);
-        return Ok(Verdict::Done);
-    }
-    if all.is_empty() {
-        report.message("There has been no backfill here.");
-    }
-    for status in &all {
-        report.line(backfill_view::text(status, None, detail(ranges)));
-    }
-    Ok(Verdict::Done)
-}
-
-fn detail(ranges: bool) -> backfill_view::Detail {
-    match ranges {
-        true => backfill_view::Detail::Ranges,
-        false => backfill_view::Detail::Short,
-    }
-}
-
-fn watch(name: Option<&str>, ranges: bool, context: &Context) -> Result<Verdict, Failure> {
-    const OFTEN: Duration = Duration::from_secs(1);
-    let report = context.report;
-    let mut rates = backfill_view::Rates::default();
-    let mut lines = 0;
-    loop {
-        let all = status_of(name, context)?;
-        let mut text = String::new();
-        for status in &all {
-            let rate = rates.learn(status);
-            text.push_str(&backfill_view::text(status, rate, detail(ranges)));
-            text.push('\n');
-        }
-        match report.format() {
-            Format::Json => report.json(&all),
-            Format::Text => {
-                if report.showing() == Showing::Live && lines > 0 {
-                    report.raw(&format!("\x1b[{lines}A\x1b[J"));
-                }
-                report.raw(&text);
-                lines = text.lines().count();
-            }
-        }
-        let is_over = |status: &Status| !matches!(status.state, State::Running | State::Paused);
-        if all.iter().all(is_over) {
-            return Ok(Verdict::Done);
-        }
-        std::thread::sleep(OFTEN);
-    }
+/// What a command has made of a backfill, as `--json` prints it.
+#[derive(Serialize)]
+struct Steered<'a> {
+    revision: &'a RevisionId,
+    state: &'a str,
 }
 
 fn rows(which: &Which, limit: u64, context: &Context) -> Result<Verdict, Failure> {
     let config = context.config()?;
-    let rows = block_on(async {
+    let (revision, rows, all) = block_on(async {
         let connected = context.connect(&config, RunOptions::default()).await?;
-        let revision = find(&connected.engine, which).await?;
-        Ok(connected.engine.bad_rows(&revision, limit).await?)
+        let engine = &connected.engine;
+        let revision = find(engine, which).await?;
+        let rows = engine.bad_rows(&revision, limit).await?;
+        let status = engine.backfill_status(Some(&revision)).await?;
+        let all = status.first().map_or(0, |status| status.bad_rows);
+        Ok((revision, rows, all))
     })?;
     let report = context.report;
     if report.format() == Format::Json {
         report.json(&rows);
         return Ok(Verdict::Done);
     }
-    if rows.is_empty() {
-        report.message("No rows are set aside.");
-    }
-    for row in rows {
-        report.line(format_args!("{}  {}", row.key, row.error));
-        if let Some(input) = row.input {
-            report.line(format_args!("    {input}"));
+    for row in &rows {
+        let error = format!("{}  {}", row.key, row.error);
+        let mut lines = fit(&error, "  ", WIDTH);
+        if let Some(input) = &row.input {
+            lines.extend(fit(&format!("    {input}"), "    ", WIDTH));
         }
+        lines.iter().for_each(|line| report.line(line));
+    }
+    let shown = rows.len() as u64;
+    if all == 0 {
+        report.message("No rows are set aside.");
+    } else if all > shown {
+        let more = count(all - shown, "row");
+        report.message(format_args!(
+            "… {more} more: `whimbrel backfill rows {revision} --limit {all}`"
+        ));
     }
     Ok(Verdict::Done)
 }
 
 fn set_state(which: &Which, state: State, context: &Context) -> Result<Verdict, Failure> {
     let config = context.config()?;
-    let revision = block_on(async {
+    let (revision, status) = block_on(async {
         let connected = context.connect(&config, RunOptions::default()).await?;
-        let revision = find(&connected.engine, which).await?;
-        connected
-            .engine
-            .set_backfill_state(&revision, state)
-            .await?;
-        Ok(revision)
+        let engine = &connected.engine;
+        let revision = find(engine, which).await?;
+        engine.set_backfill_state(&revision, state).await?;
+        let status = engine.backfill_status(Some(&revision)).await?;
+        Ok((revision, status.into_iter().next()))
     })?;
-    context.report.message(match state {
-        State::Paused => format!("{revision} is paused; `whimbrel backfill resume` goes on."),
-        State::Running => format!("{revision} goes on."),
-        _ => format!("{revision} is stopped; `whimbrel upgrade` goes on from where it is."),
+    let report = context.report;
+    if report.format() == Format::Json {
+        report.json(&Steered {
+            revision: &revision,
+            state: state.name(),
+        });
+        return Ok(Verdict::Done);
+    }
+    let direction = (status.as_ref()).map_or("upgrade", |status| status.direction.as_str());
+    let is_worked_on = status.as_ref().is_some_and(Status::is_worked_on);
+    report.paragraph(&match (state, is_worked_on) {
+        (State::Paused, _) => {
+            format!("{revision} is paused; `whimbrel backfill resume` goes on.")
+        }
+        (State::Running, true) => format!("{revision} goes on."),
+        (State::Running, false) => {
+            format!("{revision} may go on, but {}.", view::nobody(direction))
+        }
+        _ => format!("{revision} is stopped; `whimbrel {direction}` goes on from where it is."),
     });
     Ok(Verdict::Done)
 }
@@ -255,10 +249,24 @@ fn give_up(which: &Which, context: &Context) -> Result<Verdict, Failure> {
         connected.engine.abandon_backfill(&revision).await?;
         Ok(revision)
     })?;
-    context.report.message(format_args!(
-        "{revision} is given up: it is not applied, and rows that have new values keep them."
-    ));
+    let report = context.report;
+    match report.format() {
+        Format::Json => report.json(&Steered {
+            revision: &revision,
+            state: "abandoned",
+        }),
+        Format::Text => report.paragraph(&format!(
+            "{revision} is given up: it is not applied, and rows that have new values keep them."
+        )),
+    }
     Ok(Verdict::Done)
+}
+
+/// What was taken back, as `--json` prints it.
+#[derive(Serialize)]
+struct Retried<'a> {
+    revision: &'a RevisionId,
+    rows: u64,
 }
 
 fn retry(which: &Which, context: &Context) -> Result<Verdict, Failure> {
@@ -269,10 +277,20 @@ fn retry(which: &Which, context: &Context) -> Result<Verdict, Failure> {
         let rows = connected.engine.retry_backfill(&revision).await?;
         Ok((revision, rows))
     })?;
-    context.report.message(format_args!(
-        "{} of {revision} will be worked on once more by the next `whimbrel upgrade`, or by the one that is running.",
-        count(rows, "row")
-    ));
+    let report = context.report;
+    match (report.format(), rows) {
+        (Format::Json, _) => report.json(&Retried {
+            revision: &revision,
+            rows,
+        }),
+        (Format::Text, 0) => {
+            report.message(format_args!("No rows of {revision} are set aside."));
+        }
+        (Format::Text, _) => report.paragraph(&format!(
+            "{} of {revision} will be worked on once more by the next `whimbrel upgrade`, or by the one that is running.",
+            count(rows, "row")
+        )),
+    }
     Ok(Verdict::Done)
 }
 
@@ -313,57 +331,12 @@ fn set(mut changes: Vec<String>, context: &Context) -> Result<Verdict, Failure> 
     let report = context.report;
     match report.format() {
         Format::Json => report.json(&settings),
-        Format::Text => report.message(format_args!(
-            "{revision}: {}",
-            backfill_view::settings(&settings)
-        )),
+        Format::Text => {
+            let text = format!("{revision}: {}", view::settings(&settings));
+            let lines = fit(&text, "  ", WIDTH);
+            lines.iter().for_each(|line| report.message(line));
+        }
     }
-    Ok(Verdict::Done)
-}
-
-fn work(which: &Which, workers: Option<u32>, context: &Context) -> Result<Verdict, Failure> {
-    let config = context.config()?;
-    let report = context.report;
-    let progress = Arc::new(Progress::new(report));
-    let cancel = Cancel::default();
-    stop_on_signal(report, cancel.clone())?;
-    let changes = backfill_changes(&config, workers)?;
-    let options = RunOptions {
-        observer: Arc::clone(&progress) as _,
-        cancel,
-        pinning: Pinning::AsIs,
-        ..RunOptions::default()
-    };
-    let outcome: Result<(RevisionId, Result<(), RunFailure>), Failure> = block_on(async {
-        let connected = context.connect(&config, options).await?;
-        let engine = &connected.engine;
-        let revision = find(engine, which).await?;
-        if workers.is_some() {
-            let change = changes.last().cloned().into_iter().collect::<Vec<_>>();
-            engine.set_backfill(&revision, &change).await?;
-        }
-        let worked = engine.work_on(&revision).await;
-        if worked.is_err() {
-            return Ok((revision, worked));
-        }
-        // Whoever comes last ends it; an upgrade that waits for it is that one.
-        let found = engine.backfill_status(Some(&revision)).await?;
-        let is_upgrade = found
-            .first()
-            .is_none_or(|status| status.direction == Direction::Upgrade.name());
-        let ended = match is_upgrade {
-            true => {
-                let target: Target = revision.as_str().parse()?;
-                engine.run(&target, Direction::Upgrade).await.map(|_| ())
-            }
-            false => Ok(()),
-        };
-        Ok((revision, ended))
-    });
-    progress.clear();
-    let (revision, ended) = outcome?;
-    ended?;
-    report.message(format_args!("{revision} is done."));
     Ok(Verdict::Done)
 }
 

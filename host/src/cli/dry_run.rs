@@ -11,6 +11,7 @@ use whimbrel::target::Target;
 
 use super::context::{Connected, Context, block_on};
 use super::failure::Failure;
+use super::lines::wrap;
 use super::progress::{Progress, count, human};
 use super::report::{Format, Report, Verdict};
 use super::trial_view;
@@ -88,10 +89,13 @@ fn print(report: Report, tried: &engine::DryRun, location: &str) {
         }
     }
     if !tried.left_out.is_empty() {
-        report.line(format_args!(
+        let left_out = format!(
             "Left out, since not all rows are there that they depend on: {}",
             at(&tried.left_out)
-        ));
+        );
+        wrap(&left_out, "  ")
+            .iter()
+            .for_each(|line| report.line(line));
     }
     let statements = tried.steps.iter().map(|step| step.work.statements).sum();
     let rows = tried.steps.iter().map(|step| step.work.rows).sum();

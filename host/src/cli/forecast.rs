@@ -7,11 +7,10 @@ use whimbrel::engine::inspect::{HeldLock, Inspection, Place, Status, StepInspect
 use whimbrel::revision::{Kind, RevisionId, TransactionMode};
 use whimbrel::sql::effects::{Harm, LockMode, Toll};
 
+use super::lines::wrap;
 use super::progress::count;
 use super::report::Report;
 
-/// How wide a line may be: what terminals have at least.
-const WIDTH: usize = 80;
 const INDENT: &str = "    ";
 
 pub(crate) fn print(report: &Report, inspection: &Inspection) {
@@ -127,7 +126,7 @@ fn backfill(spec: &Spec, dialect: Dialect) -> Vec<String> {
     }
     let others = match dialect {
         Dialect::Postgresql => {
-            "writers wait for the rows of one batch, and for the table for a moment at the start and at the end"
+            "writers wait for the rows of one batch, and for the table for a moment at the start and at the end, where readers wait for it as well"
         }
         Dialect::Sqlite => "others write between two of them",
     };
@@ -317,31 +316,4 @@ fn note(report: &Report, text: &str, tone: Tone) {
             Tone::Loud => report.line(line.red()),
         }
     }
-}
-
-/// Cuts a line at spaces; what follows the first is indented. What stands between backticks, and a word that is too long,
-/// stays whole.
-pub(super) fn wrap(text: &str, indent: &str) -> Vec<String> {
-    let start = text.len() - text.trim_start().len();
-    let mut lines = Vec::new();
-    let mut line = text[..start].to_owned();
-    let mut is_empty = true;
-    let mut quoted = false;
-    let is_gap = |c: char| {
-        quoted ^= c == '`';
-        c == ' ' && !quoted
-    };
-    for word in text[start..].split(is_gap) {
-        if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            lines.push(std::mem::replace(&mut line, indent.to_owned()));
-            is_empty = true;
-        }
-        if !is_empty {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_empty = false;
-    }
-    lines.push(line.trim_end().to_owned());
-    lines
 }

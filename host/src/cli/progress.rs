@@ -1,14 +1,16 @@
 //! A run as it goes on: a line that moves, a line for each step, or events.
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{ProgressBar, ProgressState, ProgressStyle};
 use owo_colors::OwoColorize;
 use whimbrel::event::{Event, Observer, StepReport};
 use whimbrel::migration::Level;
 use whimbrel::revision::RevisionId;
 
+use super::lines::shorten;
 use super::report::{Report, Showing};
 
 /// Shows the events of a run.
@@ -23,8 +25,16 @@ pub(crate) struct Progress {
 struct State {
     /// What the current step does.
     message: String,
+    /// The current step, as the moving line names it.
+    step: String,
+    /// What the moving line says.
+    doing: String,
     bar: Option<ProgressBar>,
+    /// Whether the moving line says how far the step is.
+    length: Length,
     last_progress: Option<Instant>,
+    /// Who has the lock, while that is what was told last.
+    waiting: Option<String>,
     /// Whether the run has begun with a backup.
     has_backup: bool,
 }
@@ -79,6 +89,8 @@ impl Progress {
     /// Says what is going on, in the moving line or in one of its own.
     fn activity(&self, state: &mut State, what: String) {
         if self.showing == Showing::Live {
+            state.length = Length::Unknown;
+            state.doing.clone_from(&what);
             match &state.bar {
                 Some(bar) => {
                     bar.set_style(style(Length::Unknown));
@@ -193,11 +205,18 @@ impl Progress {
                     "[{number}/{total}] {} {} {message}",
                     step.direction, step.revision
                 );
+                state.step.clone_from(&what);
                 self.activity(state, what);
             }
             Event::BackfillState { revision, doing } => {
-                if !matches!(*doing, "works") {
-                    self.pause(state, format!("{revision} {doing} …"));
+                let what = format!("{revision} {doing} …");
+                match (*doing, self.showing) {
+                    ("works", Showing::Live) if !state.step.is_empty() => {
+                        self.activity(state, state.step.clone());
+                    }
+                    ("works", Showing::Lines | Showing::Events) => {}
+                    (doing, _) if doing.starts_with("works") => self.activity(state, what),
+                    _ => self.pause(state, what),
                 }
             }
             Event::Log {
@@ -205,18 +224,7 @@ impl Progress {
                 level,
                 message,
             } => self.log(state, revision, *level, message),
-            Event::Progress { done, total, .. } => {
-                if let Some(bar) = &state.bar {
-                    bar.set_style(style(match total {
-                        Some(total) => {
-                            bar.set_length(*total);
-                            Length::Known
-                        }
-                        None => Length::Unknown,
-                    }));
-                    bar.set_position(*done);
-                }
-            }
+            Event::Progress { done, total, .. } => state.progress(*done, *total),
             Event::Retrying {
                 revision,
                 attempt,
@@ -241,6 +249,9 @@ impl Observer for Progress {
     fn event(&self, event: &Event<'_>) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.has_backup |= matches!(event, Event::BackedUp { .. });
+        if state.is_known_wait(event) {
+            return;
+        }
         if self.showing == Showing::Events {
             if !matches!(event, Event::Progress { .. }) || state.is_progress_due() {
                 self.report.json(event);
@@ -252,6 +263,50 @@ impl Observer for Progress {
 }
 
 impl State {
+    /// Whether it was told last that this run waits for that lock: one that tries again and again tells it once.
+    fn is_known_wait(&mut self, event: &Event<'_>) -> bool {
+        match (event, &self.waiting) {
+            (Event::Preparing { .. }, Some(_)) => true,
+            (Event::WaitingForLock { holder: None }, Some(_)) => true,
+            (Event::WaitingForLock { holder }, known) => {
+                let holder = holder.map_or_else(String::new, ToString::to_string);
+                let is_known = known.as_ref() == Some(&holder);
+                self.waiting = Some(holder);
+                is_known
+            }
+            _ => {
+                self.waiting = None;
+                false
+            }
+        }
+    }
+
+    /// Moves the line on.
+    fn progress(&mut self, done: u64, total: Option<u64>) {
+        let Some(bar) = &self.bar else { return };
+        let length = match total {
+            Some(_) => Length::Known,
+            None => Length::Unknown,
+        };
+        let is_first = self.length != length;
+        if is_first {
+            self.length = length;
+            bar.set_style(style(length));
+            bar.set_message(match length {
+                Length::Known => shorten(&self.doing, ROOM),
+                Length::Unknown => self.doing.clone(),
+            });
+        }
+        if let Some(total) = total {
+            bar.set_length(total);
+        }
+        bar.set_position(done);
+        if is_first {
+            // What was done before says nothing of the speed now.
+            bar.reset_eta();
+        }
+    }
+
     fn is_progress_due(&mut self) -> bool {
         let is_due = self
             .last_progress
@@ -264,11 +319,15 @@ impl State {
 }
 
 /// Whether it is known how much there is to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 enum Length {
     Known,
+    #[default]
     Unknown,
 }
+
+/// How much room beside the numbers is for what goes on, on a terminal of 80 columns.
+const ROOM: usize = 28;
 
 fn spinner(message: String) -> ProgressBar {
     let bar = ProgressBar::new_spinner()
@@ -280,10 +339,40 @@ fn spinner(message: String) -> ProgressBar {
 
 fn style(length: Length) -> ProgressStyle {
     let template = match length {
-        Length::Known => "{spinner} {msg} {wide_bar} {human_pos}/{human_len} {elapsed}",
+        Length::Known => "{spinner} {msg} {wide_bar} {human_pos}/{human_len}{rate}{left}",
         Length::Unknown => "{spinner} {msg} {elapsed}",
     };
-    ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_spinner())
+    ProgressStyle::with_template(template)
+        .unwrap_or_else(|_| ProgressStyle::default_spinner())
+        .with_key("rate", rate)
+        .with_key("left", left)
+}
+
+/// How fast it is, once it is.
+fn rate(state: &ProgressState, to: &mut dyn fmt::Write) {
+    let rate = state.per_sec();
+    if rate >= 1.0 {
+        // The line is drawn without what cannot be written.
+        let _ = write!(to, " {}/s", thousands(rate as u64));
+    }
+}
+
+/// How long it will take, roughly.
+fn left(state: &ProgressState, to: &mut dyn fmt::Write) {
+    if state.per_sec() >= 1.0 {
+        let _ = write!(to, " {}", rough(state.eta()));
+    }
+}
+
+/// A duration as short as it can be told.
+fn rough(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64().round() as u64;
+    match seconds {
+        0..120 => format!("{seconds}s"),
+        120..7_200 => format!("{}m", (seconds + 30) / 60),
+        7_200..172_800 => format!("{}h", (seconds + 1_800) / 3_600),
+        _ => format!("{}d", (seconds + 43_200) / 86_400),
+    }
 }
 
 /// A size in the unit that fits; components are told in kilobytes.
@@ -318,6 +407,12 @@ pub(crate) fn human(duration: Duration) -> String {
 
 /// `1 row`, `2 rows`, `1,000 rows`.
 pub(crate) fn count(number: u64, what: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{} {what}{plural}", thousands(number))
+}
+
+/// A number with its thousands apart.
+pub(crate) fn thousands(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -326,8 +421,7 @@ pub(crate) fn count(number: u64, what: &str) -> String {
         }
         grouped.push(digit);
     }
-    let plural = if number == 1 { "" } else { "s" };
-    format!("{grouped} {what}{plural}")
+    grouped
 }
 
 #[cfg(test)]
@@ -340,6 +434,13 @@ mod tests {
         assert_eq!(count(0, "row"), "0 rows");
         assert_eq!(count(1_234_567, "row"), "1,234,567 rows");
         assert_eq!(count(999, "row"), "999 rows");
+    }
+
+    #[test]
+    fn what_is_left_is_told_roughly() {
+        let seconds = [0, 119, 120, 7_199, 7_200, 172_799, 172_800];
+        let told = seconds.map(|seconds| rough(Duration::from_secs(seconds)));
+        assert_eq!(told, ["0s", "119s", "2m", "120m", "2h", "48h", "2d"]);
     }
 
     #[test]

@@ -19,6 +19,7 @@ use whimbrel::plan::PlanError;
 use super::diagnosis::Diagnosis;
 use super::failure::Failure;
 use super::global::{Color, Global};
+use super::lines;
 
 /// What a command found, where it did what it was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,12 +67,21 @@ pub(crate) enum Answer {
     NobodyThere,
 }
 
+/// How large a terminal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Size {
+    pub(crate) columns: usize,
+    pub(crate) rows: usize,
+}
+
 /// The program's voice: results go to stdout, everything else to stderr.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Report {
     format: Format,
     verbosity: Verbosity,
     showing: Showing,
+    /// Whether results may be drawn over.
+    is_canvas: bool,
 }
 
 /// The command did not do what it was asked for.
@@ -103,8 +113,9 @@ impl Report {
             (false, 0) => Verbosity::Normal,
             (false, _) => Verbosity::Verbose,
         };
-        let live =
-            !global.no_progress && verbosity != Verbosity::Quiet && std::io::stderr().is_terminal();
+        let moves = !global.no_progress && verbosity != Verbosity::Quiet;
+        let live = moves && std::io::stderr().is_terminal();
+        let is_dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
         Self {
             format: if global.json {
                 Format::Json
@@ -117,6 +128,7 @@ impl Report {
                 (false, true) => Showing::Live,
                 (false, false) => Showing::Lines,
             },
+            is_canvas: moves && !global.json && !is_dumb && std::io::stdout().is_terminal(),
         }
     }
 
@@ -128,6 +140,14 @@ impl Report {
     /// How a run is to be shown.
     pub(crate) fn showing(&self) -> Showing {
         self.showing
+    }
+
+    /// The terminal that results go to, as large as it is now, where they may be drawn over.
+    pub(crate) fn canvas(&self) -> Option<Size> {
+        match self.is_canvas {
+            true => terminal_size(),
+            false => None,
+        }
     }
 
     /// Whether the user wants to know more.
@@ -176,6 +196,13 @@ impl Report {
         if self.verbosity >= Verbosity::Normal {
             write_line(&mut anstream::stderr().lock(), &message);
         }
+    }
+
+    /// A message of several lines, none of which is too wide for a terminal.
+    pub(crate) fn paragraph(&self, text: &str) {
+        lines::wrap(text, "")
+            .iter()
+            .for_each(|line| self.message(line));
     }
 
     /// Asks a question that is answered with yes or no, where someone is there to answer.
@@ -250,6 +277,25 @@ pub(crate) fn usage(error: &clap::Error) -> ExitCode {
     } else {
         ExitCode::SUCCESS
     }
+}
+
+#[cfg(unix)]
+fn terminal_size() -> Option<Size> {
+    let size = rustix::termios::tcgetwinsize(std::io::stdout()).ok()?;
+    // One that does not know its size is taken for one of the smallest that there are.
+    let known = |number: u16, smallest: usize| match number {
+        0 => smallest,
+        number => number.into(),
+    };
+    Some(Size {
+        columns: known(size.ws_col, lines::WIDTH),
+        rows: known(size.ws_row, 24),
+    })
+}
+
+#[cfg(not(unix))]
+fn terminal_size() -> Option<Size> {
+    None
 }
 
 /// Ends the process at once, as a second Ctrl-C asks for.

@@ -247,7 +247,7 @@ fn run(
         }
         Err(failure) => {
             if report.format() == Format::Json {
-                report.json(&Ended::failed(&failure, &backup));
+                report.json(&Ended::failed(&failure, backup.way_back()));
             }
             Err(match backup {
                 Backup::Made(way_back) => Failure::BackedUp { failure, way_back },
@@ -258,18 +258,18 @@ fn run(
 }
 
 /// The settings of backfills, as the project and the command line have them.
-pub(super) fn backfill_changes(
-    config: &Config,
-    workers: Option<u32>,
-) -> Result<Vec<String>, Failure> {
+fn backfill_changes(config: &Config, workers: Option<u32>) -> Result<Vec<String>, Failure> {
     let mut changes = config.backfill().to_vec();
-    if let Some(workers) = workers {
-        let change = format!("workers={workers}");
-        let checked = Settings::default().set(&change);
-        checked.map_err(|error| Failure::Usage(error.to_string()))?;
-        changes.push(change);
-    }
+    changes.extend(workers.map(workers_change).transpose()?);
     Ok(changes)
+}
+
+/// The setting that `--workers` makes.
+pub(super) fn workers_change(workers: u32) -> Result<String, Failure> {
+    let change = format!("workers={workers}");
+    let checked = Settings::default().set(&change);
+    checked.map_err(|error| Failure::Usage(error.to_string()))?;
+    Ok(change)
 }
 
 /// What became of the backup that a run is to begin with.
@@ -329,7 +329,7 @@ fn script(
 /// The last event of a run.
 #[derive(Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
-enum Ended<'a> {
+pub(super) enum Ended<'a> {
     RunFinished {
         #[serde(flatten)]
         report: &'a RunReport,
@@ -347,13 +347,17 @@ enum Ended<'a> {
 }
 
 impl<'a> Ended<'a> {
-    fn failed(failure: &RunFailure, backup: &'a Backup) -> Self {
+    pub(super) fn finished(report: &'a RunReport, way_back: Option<&'a str>) -> Self {
+        Self::RunFinished { report, way_back }
+    }
+
+    pub(super) fn failed(failure: &RunFailure, way_back: Option<&'a str>) -> Self {
         Self::RunFailed {
             error: failure.cause.to_string(),
             state: failure.state(),
             done: failure.done.len(),
             planned: failure.planned,
-            way_back: backup.way_back(),
+            way_back,
         }
     }
 }
@@ -361,10 +365,7 @@ impl<'a> Ended<'a> {
 fn finish(report: Report, done: &RunReport, location: &str, backup: &Backup) {
     let way_back = backup.way_back();
     if report.format() == Format::Json {
-        return report.json(&Ended::RunFinished {
-            report: done,
-            way_back,
-        });
+        return report.json(&Ended::finished(done, way_back));
     }
     let at = dry_run::at(&done.heads);
     if done.steps.is_empty() && !done.detached.is_empty() {
@@ -401,7 +402,7 @@ fn finish(report: Report, done: &RunReport, location: &str, backup: &Backup) {
 /// Says which backfills wait for workers.
 fn tell_detached(report: Report, done: &RunReport) {
     for revision in &done.detached {
-        report.message(format_args!(
+        report.paragraph(&format!(
             "The backfill {revision} is ready; `whimbrel backfill work {revision}` does it, on as many machines as you like, \
              and what depends on it waits."
         ));

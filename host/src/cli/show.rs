@@ -12,7 +12,7 @@ use whimbrel::wasm;
 
 use super::context::{Context, resolve_all};
 use super::failure::Failure;
-use super::forecast::wrap;
+use super::lines::wrap;
 use super::report::{Format, Report, Verdict};
 use super::view::{RevisionView, Views};
 

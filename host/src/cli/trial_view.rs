@@ -3,8 +3,8 @@
 use owo_colors::OwoColorize;
 use whimbrel::backfill::{Cell, Example, Trial};
 
-use super::backfill_view::thousands;
-use super::progress::{count, human, size};
+use super::lines::{WIDTH, fit, shorten};
+use super::progress::{count, human, size, thousands};
 use super::report::Report;
 
 /// How many kinds of errors are shown.
@@ -22,22 +22,26 @@ pub(super) fn print(report: Report, trial: &Trial) {
             done.push_str(&format!(", {} {what}", thousands(number)));
         }
     }
-    report.line(format_args!(
-        "  {} of about {} rows of {}: {done}",
+    let say = |text: String| {
+        let lines = fit(&text, "    ", WIDTH);
+        lines.iter().for_each(|line| report.line(line));
+    };
+    say(format!(
+        "  {} of about {} of {}: {done}",
         thousands(trial.tried),
-        thousands(trial.rows),
+        count(trial.rows, "row"),
         trial.table
     ));
     for example in &trial.examples {
         show(report, example);
     }
     for kind in trial.errors.iter().take(KINDS) {
-        report.line(format_args!(
+        say(format!(
             "  {}, the first with the key {}:",
             count(kind.rows, "impossible row"),
             kind.key
         ));
-        report.line(format_args!("    {}", kind.error));
+        say(format!("    {}", kind.error));
     }
     if let Some(more) = trial
         .errors
@@ -50,7 +54,7 @@ pub(super) fn print(report: Report, trial: &Trial) {
     let log = trial.forecast.wal_bytes.map_or(String::new(), |bytes| {
         format!(", {} of write-ahead log", size(bytes))
     });
-    report.line(format_args!(
+    say(format!(
         "  All of them: about {} with one worker{log}",
         human(trial.forecast.duration)
     ));
@@ -66,20 +70,20 @@ fn show(report: Report, example: &Example) {
         .max()
         .unwrap_or(0)
         .min(24);
-    let name = |cell: &Cell| format!("{:<widest$}", short(&cell.column, widest));
+    let name = |cell: &Cell| format!("{:<widest$}", shorten(&cell.column, widest));
     let written = |column: &str| example.before.iter().any(|cell| cell.column == column);
     for cell in example.reads.iter().filter(|cell| !written(&cell.column)) {
         report.line(format_args!(
             "    {}  {}",
             name(cell),
-            short(&cell.value, 50)
+            shorten(&cell.value, 50)
         ));
     }
     let Some(after) = &example.after else {
         return report.line(format_args!("    {}", "deleted".red()));
     };
     for (before, after) in example.before.iter().zip(after) {
-        let (old, new) = (short(&before.value, 22), short(&after.value, 22));
+        let (old, new) = (shorten(&before.value, 22), shorten(&after.value, 22));
         match before.value == after.value {
             true => report.line(format_args!(
                 "    {}  {old:<22}    {}",
@@ -92,16 +96,5 @@ fn show(report: Report, example: &Example) {
                 new.green()
             )),
         }
-    }
-}
-
-fn short(text: &str, most: usize) -> String {
-    match text.char_indices().nth(most) {
-        Some(_) => text
-            .chars()
-            .take(most.saturating_sub(1))
-            .chain(['…'])
-            .collect(),
-        None => text.to_owned(),
     }
 }

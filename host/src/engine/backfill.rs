@@ -133,7 +133,7 @@ impl Engine {
         let mut transformer = transformer(job, &**code, ready).await.map_err(unfinished)?;
         let after = tally_after(progress.tally, step, recorded, &ready.fingerprint.content);
         attempt.tally = Some(after);
-        let mut tries = Tries::new(&self.patience);
+        let mut tries = Tries::without_end(&self.patience);
         loop {
             let ended = self
                 .end_backfill(

@@ -18,6 +18,7 @@ pub(super) type Failed = (Cause, Aftermath);
 /// How often something was tried, and how long to wait before it is tried again.
 pub(super) struct Tries {
     pub(super) made: u32,
+    most: u32,
     pause: Duration,
 }
 
@@ -26,7 +27,16 @@ impl Tries {
     pub(super) fn new(patience: &Patience) -> Self {
         Self {
             made: 1,
+            most: patience.attempts,
             pause: patience.first_delay,
+        }
+    }
+
+    /// The first try of what is tried until it works, or the user asks to stop.
+    pub(super) fn without_end(patience: &Patience) -> Self {
+        Self {
+            most: u32::MAX,
+            ..Self::new(patience)
         }
     }
 }
@@ -110,7 +120,7 @@ impl Engine {
         (cause, aftermath): &Failed,
     ) -> Result<bool, Cause> {
         let rolled_back = matches!(aftermath, Aftermath::RolledBack(_));
-        if !(rolled_back && cause.is_transient() && tries.made < self.patience.attempts) {
+        if !(rolled_back && cause.is_transient() && tries.made < tries.most) {
             return Ok(false);
         }
         let delay = jittered(tries.pause);

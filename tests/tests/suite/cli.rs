@@ -73,6 +73,15 @@ fn backup_on_postgresql() {
 }
 
 #[test]
+fn backfill_on_postgresql() {
+    whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
+        tokio::task::block_in_place(|| {
+            transcript_in("backfill_on_postgresql", &Project::empty().on(&db));
+        });
+    });
+}
+
+#[test]
 fn plan_on_postgresql() {
     whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
         tokio::task::block_in_place(|| {
@@ -275,6 +284,42 @@ fn ctrl_c_rolls_back_says_so_and_exits() {
     );
     let current = project.run(["current"]).succeeds();
     assert_eq!(current.stdout, "bb02 (current), test\n");
+}
+
+#[test]
+fn a_backfill_is_watched_on_a_terminal_and_through_a_pipe() {
+    let project = Project::empty();
+    project.write("whimbrel.toml", "database = 'sqlite:app.db'\n");
+    let rows = "CREATE TABLE items (id integer PRIMARY KEY, name text);\n\
+                INSERT INTO items (id) WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 4000) SELECT i FROM n;";
+    project.sql_migration("aa01", "", rows, "DROP TABLE items;");
+    project.write(
+        "migrations/bb02_fill.sql",
+        "-- whimbrel:migration\n-- id: bb02\n-- revises: aa01\n-- message: fill\n-- whimbrel:backfill\n\
+         UPDATE items SET name = 'item ' || id;\n",
+    );
+    project.run(["upgrade", "--detach"]).succeeds();
+    project.run(["backfill", "set", "rate=1000"]).succeeds();
+    let piped = project.start(["backfill", "status", "--watch"]);
+    let worker = project.start(["backfill", "work"]);
+    let terminal = project
+        .run_on_terminal(["backfill", "status", "--watch"])
+        .succeeds();
+    worker.wait().succeeds();
+    let piped = piped.wait().succeeds();
+    assert!(terminal.stdout.contains("A\u{1b}[J"), "{}", terminal.stdout);
+    assert!(!piped.stdout.contains('\u{1b}'), "{}", piped.stdout);
+    let frames: Vec<&str> = piped.stdout.split("\n\n").collect();
+    assert!(frames.len() > 2, "{}", piped.stdout);
+    assert!(frames[0].starts_with("upgrade bb02 of items: running\n"));
+    let last = frames.last().unwrap();
+    assert!(
+        last.starts_with("upgrade bb02 of items: done\n  [#"),
+        "{last}"
+    );
+    for line in piped.stdout.lines() {
+        assert!(line.chars().count() <= 80, "{line}");
+    }
 }
 
 /// Waits until a run has applied a revision.

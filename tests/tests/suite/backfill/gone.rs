@@ -5,7 +5,7 @@ use whimbrel::engine::{Cause, Engine, RunFailure};
 use whimbrel_tests::{Backend, Database, on_every_database};
 
 use super::coded::Coded;
-use super::{COUNTING, WRONG, coded_engine, folder, leftovers, told};
+use super::{COUNTING, TABLE, WRONG, coded_engine, folder, leftovers, told};
 use crate::staging::{down, engine, id, tables, up};
 
 /// Begins the backfill of so many rows and stops it half-way.
@@ -54,7 +54,7 @@ on_every_database! {
         assert_eq!(tables(&db).await.len(), 0, "the tables of the test are not named so");
         // Others need not ask.
         let again: Vec<String> = match db.backend() {
-            Backend::Sqlite => vec!["CREATE TABLE other AS SELECT * FROM items".to_owned(), "DROP TABLE items".to_owned(), format!("{}", super::TABLE), "INSERT INTO items SELECT * FROM other".to_owned()],
+            Backend::Sqlite => vec!["CREATE TABLE other AS SELECT * FROM items".to_owned(), "DROP TABLE items".to_owned(), TABLE.to_owned(), "INSERT INTO items SELECT * FROM other".to_owned()],
             Backend::Postgres(_) => vec!["CREATE TABLE other (LIKE items INCLUDING ALL)".to_owned(), "INSERT INTO other SELECT * FROM items".to_owned(), "DROP TABLE items CASCADE".to_owned(), "ALTER TABLE other RENAME TO items".to_owned()],
         };
         for sql in again {

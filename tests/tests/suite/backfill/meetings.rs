@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use whimbrel::driver::Value;
 use whimbrel::engine::Engine;
+use whimbrel::project::{Pinning, RunOptions};
 use whimbrel_tests::{Backend, Database, on_every_database};
 
-use super::coded::{Coded, Made, number};
+use super::coded::{Coded, Made, coded, number};
 use super::{COUNTING, WRONG, coded_engine, folder, leftovers, sql, told};
-use crate::staging::{Folder, engine, id, up};
+use crate::staging::{Folder, engine, engine_with, id, up};
 
 /// Waits until a session of this database waits for a lock.
 async fn until_one_waits(db: &Database) {
@@ -62,7 +63,11 @@ fn a_row_that_moves_on_takes_none_along() {
 #[test]
 fn a_reader_that_stays_is_waited_for_at_both_ends() {
     whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
-        let engine = Arc::new(engine(&db, folder(&db, 1_000, COUNTING)));
+        let options = RunOptions {
+            pinning: Pinning::AsIs,
+            ..RunOptions::default()
+        };
+        let engine = Arc::new(engine_with(&db, folder(&db, 1_000, COUNTING), options));
         up(&engine, "a").await.unwrap();
         let mut client = db.connect_postgres().await;
         let writing = client.transaction().await.unwrap();
@@ -157,19 +162,19 @@ on_every_database! {
             numbers_twice = numbers.replacen("SELECT i FROM", "SELECT i, i FROM", 1)
         );
         let backfill = "-- whimbrel:backfill\nUPDATE items SET doubled = amount";
-        for code in [false, true] {
+        for is_code in [false, true] {
             let folder = Folder::default().with("a", "", &table, Some("DROP TABLE items;\nDROP TABLE allowed;")).file("migrations/b_test.sql", sql("b", "a", backfill));
             let mut engine = engine(&db, folder);
-            if code {
+            if is_code {
                 let make = |row: &[Value]| Made::Write(vec![row[0].clone()]);
-                engine = super::coded::coded(engine, Coded::new(&["amount"], &["doubled"], make));
+                engine = coded(engine, Coded::new(&["amount"], &["doubled"], make));
             }
             engine.backfills.changes = vec!["bad-rows=set-aside".to_owned()];
             let failure = up(&engine, "b").await.unwrap_err();
             assert!(told(&failure).contains("1 row is set aside") || told(&failure).contains("1 rows are set aside"), "{}", told(&failure));
             let bad = engine.bad_rows(&id("b"), 10).await.unwrap();
             assert_eq!(bad.iter().map(|row| row.key.as_str()).collect::<Vec<_>>(), ["333"]);
-            engine.set_backfill(&id("b"), &["bad-rows=leave".to_owned()]).await.unwrap();
+            engine.backfills.changes = vec!["bad-rows=leave".to_owned()];
             up(&engine, "b").await.unwrap();
             assert_eq!(db.value("SELECT count(*) FROM items WHERE doubled = amount").await, "699");
             db.execute("DELETE FROM whimbrel_version").await;
