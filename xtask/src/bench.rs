@@ -59,13 +59,13 @@ enum Bench {
     Fill,
     /// A backfill, beside a native loop with the same batches and one UPDATE.
     Backfill,
-    /// A backfill of a hundred times as many rows.
+    /// Backfills of ten thousand to ten million rows.
     Scale,
     /// A backfill in Python, beside loops with psycopg2.
     Python,
     /// A backfill in JavaScript, beside a loop with `pg` in Node.
     Javascript,
-    /// Transactions beside a throttled backfill.
+    /// Transactions beside a throttled backfill, and beside one that comes to its end.
     Writers,
     /// Thousands of revisions on disk: reading, planning, listing.
     Graph,

@@ -56,7 +56,7 @@ impl<T: FromRow> Iterator for Cursor<T> {
     }
 }
 
-/// The rows of a query, batch after batch; what [`Db::batches`](crate::Db::batches) returns. Ends after an error.
+/// The rows of a query, batch after batch; what [`Db::query_batches`](crate::Db::query_batches) returns. Ends after an error.
 pub struct Batches {
     stream: Option<Box<dyn RowStream>>,
     rows: u32,

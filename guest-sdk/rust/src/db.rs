@@ -150,7 +150,12 @@ impl Db {
     ///
     /// # Errors
     /// As [`Db::cursor`].
-    pub fn batches(&self, statement: &str, params: &[Value], rows: u32) -> Result<Batches, Error> {
+    pub fn query_batches(
+        &self,
+        statement: &str,
+        params: &[Value],
+        rows: u32,
+    ) -> Result<Batches, Error> {
         let stream = self.host.open_cursor(statement, params)?;
         Ok(Batches::new(stream, rows))
     }

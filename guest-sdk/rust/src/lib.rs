@@ -116,7 +116,8 @@ pub mod prelude {
     pub use anyhow::{Context, Result, anyhow, bail, ensure};
 
     pub use crate::{
-        Db, Dialect, FromRow, HintExt, Migration, ProgressExt, RowBuffer, ToRow, params, whimbrel,
+        Db, Dialect, FromRow, HintExt, Migration, ProgressExt, Row, RowBuffer, ToRow, params,
+        whimbrel,
     };
 }
 

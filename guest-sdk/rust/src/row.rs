@@ -99,9 +99,48 @@ fn mismatch(column: &Column, value: ValueRef<'_>, wanted: &str) -> Error {
 /// # #[cfg(not(feature = "testing"))]
 /// # fn main() {}
 /// ```
+/// `#[derive(Row)]` has a struct go both ways: it is read here, and sent as [`ToRow`](crate::ToRow) says.
+///
+/// ```
+/// use whimbrel_sdk::prelude::*;
+///
+/// #[derive(Row)]
+/// struct Price {
+///     id: i64,
+///     cents: Option<i64>,
+/// }
+///
+/// /// Takes ten percent off.
+/// fn cut(db: &Db) -> Result<u64> {
+///     let mut cheaper = RowBuffer::new();
+///     for batch in db.query_batches("SELECT cents, id FROM prices ORDER BY id", params![], 10_000)? {
+///         for price in batch?.rows::<Price>() {
+///             let Price { id, cents } = price?;
+///             cheaper.push(&Price { id, cents: cents.map(|cents| cents * 9 / 10) })?;
+///         }
+///     }
+///     // `$1` is the first field, whatever the order of the columns was that it was read from.
+///     Ok(db.execute_many("UPDATE prices SET cents = $2 WHERE id = $1", &cheaper)?)
+/// }
+///
+/// # #[cfg(feature = "testing")]
+/// # fn main() -> Result<()> {
+/// # let database = whimbrel::testing::Database::new()?;
+/// # let db = database.db();
+/// # db.run("CREATE TABLE prices (id INTEGER PRIMARY KEY, cents INTEGER)")?;
+/// # db.run("INSERT INTO prices VALUES (1, 100), (2, NULL)")?;
+/// # assert_eq!(cut(db)?, 2);
+/// for price in db.cursor::<Price>("SELECT * FROM prices WHERE cents IS NOT NULL", params![])? {
+///     assert_eq!(price?.cents, Some(90));
+/// }
+/// # Ok(())
+/// # }
+/// # #[cfg(not(feature = "testing"))]
+/// # fn main() {}
+/// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be read from a row",
-    note = "add `#[derive(FromRow)]` to it, or read a tuple or a single value"
+    note = "add `#[derive(FromRow)]` or `#[derive(Row)]` to it, or read a tuple or a single value"
 )]
 pub trait FromRow: Sized {
     /// Reads the row.

@@ -181,7 +181,7 @@ impl RowBuffer {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be sent as a row",
-    note = "add `#[derive(ToRow)]` to it, or push a tuple"
+    note = "add `#[derive(ToRow)]` or `#[derive(Row)]` to it, or push a tuple"
 )]
 pub trait ToRow {
     /// Writes the values of the row, in the order of the parameters or columns that they are for.

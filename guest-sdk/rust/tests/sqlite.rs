@@ -93,7 +93,7 @@ fn batches_give_columns() {
     let database = people(7);
     let sizes: Vec<usize> = database
         .db()
-        .batches("SELECT id, name FROM people ORDER BY id", params![], 3)
+        .query_batches("SELECT id, name FROM people ORDER BY id", params![], 3)
         .unwrap()
         .map(|batch| {
             let batch = batch.unwrap();
@@ -107,6 +107,72 @@ fn batches_give_columns() {
         })
         .collect();
     assert_eq!(sizes, [3, 3, 1]);
+}
+
+#[test]
+fn a_struct_is_read_and_sent() {
+    #[derive(Row, Debug, PartialEq)]
+    struct Person {
+        id: i64,
+        #[row(rename = "name")]
+        called: String,
+        email: Option<String>,
+    }
+    let database = people(5);
+    let db = database.db();
+    let mut renamed = RowBuffer::new();
+    for person in db
+        .cursor::<Person>("SELECT email, name, id FROM people ORDER BY id", params![])
+        .unwrap()
+    {
+        let mut person = person.unwrap();
+        person.called.insert_str(0, "the ");
+        person.email = person.email.filter(|_| person.id > 1);
+        renamed.push(&person).unwrap();
+    }
+    let update = "UPDATE people SET name = $2, email = $3 WHERE id = $1";
+    assert_eq!(db.execute_many(update, &renamed).unwrap(), 5);
+    let people: Vec<Person> = db
+        .query("SELECT * FROM people WHERE id <= 2 ORDER BY id", params![])
+        .unwrap();
+    let person = |id, called: &str, email: Option<&str>| Person {
+        id,
+        called: called.to_owned(),
+        email: email.map(str::to_owned),
+    };
+    assert_eq!(
+        people,
+        [
+            person(1, "the person 1", None),
+            person(2, "the person 2", Some("2@example.org"))
+        ]
+    );
+}
+
+#[test]
+fn a_table_is_copied_out_in_batches_and_in_again() {
+    let database = people(7);
+    let db = database.db();
+    db.run("CREATE TABLE \"Old people\" (born DATE, name TEXT, id INTEGER)")
+        .unwrap();
+    let mut sizes = Vec::new();
+    for batch in db.copy_out("people", &["id", "name"], 3).unwrap() {
+        let batch = batch.unwrap();
+        let names: Vec<_> = batch.columns().iter().map(|column| &*column.name).collect();
+        assert_eq!(names, ["id", "name"]);
+        sizes.push(batch.len());
+        let mut rows = RowBuffer::new();
+        for row in batch.rows::<(i64, String)>() {
+            rows.push(&row.unwrap()).unwrap();
+        }
+        db.copy_in("\"Old people\"", &["id", "name"], &rows)
+            .unwrap();
+    }
+    assert_eq!(sizes, [3, 3, 1]);
+    let same = "SELECT count(*) FROM people JOIN \"Old people\" AS old USING (id, name) WHERE old.born IS NULL";
+    assert_eq!(db.query_one::<i64>(same, params![]).unwrap(), 7);
+    assert!(db.copy_out("nowhere", &["id"], 3).is_err());
+    assert!(db.copy_out("people", &["nothing"], 3).is_err());
 }
 
 #[test]

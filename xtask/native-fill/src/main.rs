@@ -1,21 +1,22 @@
 //! Fills a column by its own loop: reads a batch, computes, writes the batch, all in one transaction.
-//! `xtask/bench/000000000002_fill` is its twin. With a number of workers it computes two columns by the key, a transaction
-//! for each batch, as `xtask/bench/000000000004_backfill` does.
+//! `xtask/bench/000000000002_fill` is its twin. With more arguments it computes two columns by the key, a transaction for
+//! each batch, as `xtask/bench/000000000004_backfill` does.
 
 mod batches;
 
 use anyhow::{Context, Result};
+use batches::Batches;
 use futures_util::future::try_join;
 use tokio_postgres::{Client, NoTls};
 
 const ROWS: i32 = 10_000;
 
 fn main() -> Result<()> {
-    let url = std::env::args()
-        .nth(1)
-        .context("usage: native-fill URL [WORKERS]")?;
-    if let Some(workers) = std::env::args().nth(2) {
-        return batches::fill(&url, workers.parse()?);
+    let mut arguments = std::env::args().skip(1);
+    let url = arguments.next().context("which database?")?;
+    let more: Vec<String> = arguments.collect();
+    if !more.is_empty() {
+        return Batches::read(&more)?.fill(&url);
     }
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -44,7 +44,8 @@ pub(super) fn medians<S>(
     Ok(taken.into_iter().map(median).collect())
 }
 
-fn median(mut durations: Vec<Duration>) -> Duration {
+/// The one in the middle.
+pub(super) fn median(mut durations: Vec<Duration>) -> Duration {
     durations.sort_unstable();
     durations
         .get(durations.len() / 2)

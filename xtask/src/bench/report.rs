@@ -43,16 +43,25 @@ impl Report {
         );
     }
 
+    /// Adds what was held of memory, in bytes, which should be at most `limit` MiB.
+    pub(super) fn memory(&mut self, what: &str, bytes: u64, limit: f64) {
+        self.figure(what, bytes as f64 / f64::from(1 << 20), "MiB", limit);
+    }
+
     /// Adds something worth knowing that nothing is asked of.
     pub(super) fn note(&mut self, what: &str, value: Duration) {
-        self.rows.push(vec![
-            what.to_owned(),
-            milliseconds(value),
-            String::new(),
-            String::new(),
-            String::new(),
-            String::new(),
-        ]);
+        self.remark(what, &milliseconds(value), "");
+    }
+
+    /// Adds how many rows a second were done, beside what `peer` has published.
+    pub(super) fn rate(&mut self, what: &str, rows: usize, taken: Duration, peer: Option<&str>) {
+        let rate = rows as f64 / taken.as_secs_f64();
+        self.remark(what, &format!("{rate:.0} rows/s"), peer.unwrap_or_default());
+    }
+
+    fn remark(&mut self, what: &str, ours: &str, peer: &str) {
+        let row = [what, ours, peer, "", "", ""];
+        self.rows.push(row.map(str::to_owned).to_vec());
     }
 
     pub(super) fn print(&self) {

@@ -7,12 +7,12 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use postgres::{Client, NoTls};
 
 use super::Bed;
 use super::backfill::{self, DATABASE, TEMPLATE};
-use super::measure::medians;
+use super::measure::{median, medians};
 use super::peer::Peer;
 use super::report::Report;
 
@@ -24,9 +24,23 @@ const WRITERS: u64 = 2;
 /// Rows a second that the backfill may work on.
 const RATE: u32 = 5_000;
 
+/// Rows of a backfill that comes to its end while they are watched.
+const FEW_ROWS: usize = 25_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum With {
     Nothing,
+    /// One that goes on longer than they are watched.
     Backfill,
+    /// One that ends before that, with all that an end takes.
+    End,
+}
+
+/// How long transactions took.
+#[derive(Debug, Clone, Copy)]
+struct Took {
+    p99: Duration,
+    longest: Duration,
 }
 
 /// The 99th percentile of what a transaction takes, with a throttled backfill and without one.
@@ -36,25 +50,40 @@ pub(super) fn compare(bed: &Bed, report: &mut Report) -> Result<()> {
         project.join("whimbrel.toml"),
         format!("[backfill]\nrate = {RATE}\nbatch = \"5ms\"\n"),
     )?;
-    backfill::prepare_table(bed, bed.rows)?;
-    let subjects = [With::Nothing, With::Backfill];
-    let p99 = medians(&subjects, bed.rounds, |with| watch(bed, with, &project))?;
-    report.ratio(
-        &format!("writers' p99, backfill at {RATE} rows/s"),
-        p99[1],
-        "no backfill",
-        p99[0],
-        1.5,
-    );
+    let lines = [
+        (bed.rows, With::Backfill, "throttled backfill"),
+        (FEW_ROWS, With::End, "end of a backfill"),
+    ];
+    for (rows, with, what) in lines {
+        backfill::prepare_table(bed, rows)?;
+        let (mut beside, mut alone) = (Vec::new(), Vec::new());
+        let p99 = medians(&[with, With::Nothing], bed.rounds, |with| {
+            let took = watch(bed, *with, &project, rows as u64)?;
+            match with {
+                With::Nothing => alone.push(took.longest),
+                _ => beside.push(took.longest),
+            }
+            Ok(took.p99)
+        })?;
+        report.ratio(
+            &format!("writers' p99, {what}"),
+            p99[0],
+            "no backfill",
+            p99[1],
+            1.5,
+        );
+        report.note(&format!("  longest, {what}"), median(beside));
+        report.note("  longest, no backfill", median(alone));
+    }
     Ok(())
 }
 
-fn watch(bed: &Bed, with: &With, project: &Path) -> Result<Duration> {
+fn watch(bed: &Bed, with: With, project: &Path, rows: u64) -> Result<Took> {
     bed.server.create(DATABASE, Some(TEMPLATE))?;
     let url = bed.server.url(DATABASE);
     let backfill = match with {
         With::Nothing => None,
-        With::Backfill => {
+        With::Backfill | With::End => {
             let mut upgrade = Peer::whimbrel(bed).upgrade(project, &url);
             upgrade.stdout(Stdio::null()).stderr(Stdio::null());
             Some(upgrade.spawn()?)
@@ -62,7 +91,6 @@ fn watch(bed: &Bed, with: &With, project: &Path) -> Result<Duration> {
     };
     thread::sleep(Duration::from_secs(1));
     let took = Mutex::new(Vec::new());
-    let rows = bed.rows as u64;
     let written = thread::scope(|scope| {
         let writers: Vec<_> = (0..WRITERS)
             .map(|seed| {
@@ -74,16 +102,24 @@ fn watch(bed: &Bed, with: &With, project: &Path) -> Result<Duration> {
             .into_iter()
             .try_for_each(|writer| writer.join().ok().context("a writer panicked")?)
     });
+    let mut ended = None;
     if let Some(mut backfill) = backfill {
+        ended = backfill.try_wait()?;
         backfill.kill()?;
         backfill.wait()?;
     }
     written?;
+    ensure!(
+        with != With::End || ended.is_some_and(|status| status.success()),
+        "the backfill did not come to its end while writers were watched: {ended:?}"
+    );
     let mut took = took.into_inner().unwrap_or_default();
     took.sort_unstable();
-    took.get(took.len() * 99 / 100)
-        .copied()
-        .context("nothing was written")
+    let longest = took.last().copied().context("nothing was written")?;
+    Ok(Took {
+        p99: took.get(took.len() * 99 / 100).copied().unwrap_or(longest),
+        longest,
+    })
 }
 
 fn write(url: &str, seed: u64, rows: u64, took: &Mutex<Vec<Duration>>) -> Result<()> {

@@ -55,7 +55,7 @@ pub fn to_row(item: TokenStream) -> TokenStream {
         .into()
 }
 
-/// Both ways: `FromRow` and `ToRow`.
+/// Both ways: `FromRow`, each field from the column of its name, and `ToRow`, the fields in their order.
 #[proc_macro_derive(Row, attributes(row))]
 pub fn row(item: TokenStream) -> TokenStream {
     let item = parse_macro_input!(item as syn::DeriveInput);

@@ -9,7 +9,7 @@ const ROWS: u32 = 10_000;
 
 impl Migration for Fill {
     fn upgrade(db: &Db) -> Result<()> {
-        let people = db.batches(
+        let people = db.query_batches(
             "SELECT id, given, family FROM people ORDER BY id",
             params![],
             ROWS,
