@@ -54,6 +54,7 @@ fn answer(catalog: &mut Catalog, wanted: &Wanted) {
                 name,
                 kind,
                 columns,
+                types: BTreeSet::new(),
             },
             1,
         );
@@ -65,7 +66,12 @@ fn answer(catalog: &mut Catalog, wanted: &Wanted) {
         };
         let schema = written.schema.as_deref().unwrap_or(schema);
         let name = Name::new(schema, written.name.clone());
-        catalog.add_function(written.clone(), Routine { name, origin });
+        let routine = Routine {
+            name,
+            origin,
+            types: BTreeSet::new(),
+        };
+        catalog.add_function(written.clone(), routine);
     }
 }
 

@@ -78,6 +78,7 @@ impl Schema {
                     name,
                     kind,
                     columns,
+                    types: BTreeSet::new(),
                 },
             );
         }
@@ -129,7 +130,12 @@ impl Schema {
             if generator::FUNCTIONS.contains(&written.name.as_str()) {
                 let name = Name::new("pg_catalog", written.name.clone());
                 let origin = Origin::Server;
-                catalog.add_function(written.clone(), Routine { name, origin });
+                let routine = Routine {
+                    name,
+                    origin,
+                    types: BTreeSet::new(),
+                };
+                catalog.add_function(written.clone(), routine);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! A lock may be on a relation that the statement does not name where the server gets there from one that it does, and
 //! that is the business of the look at the transaction before it commits: see [`TIES`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use tokio_postgres::Client;
@@ -121,6 +121,7 @@ impl World {
                 name: name.clone(),
                 kind,
                 columns: row.get(4),
+                types: BTreeSet::new(),
             };
             by_oid.insert(row.get(0), Known { name, relation });
         }
@@ -192,7 +193,12 @@ impl World {
                         Origin::Other
                     };
                     let name = Name::new(schema, written.name.clone());
-                    catalog.add_function(written.clone(), Routine { name, origin });
+                    let routine = Routine {
+                        name,
+                        origin,
+                        types: BTreeSet::new(),
+                    };
+                    catalog.add_function(written.clone(), routine);
                 }
             }
         }
@@ -204,7 +210,8 @@ impl World {
                     .is_some_and(|schemas| schemas.contains(&schema))
                 {
                     let name = Name::new(schema, written.name.clone());
-                    catalog.add_type(written.clone(), Type { name }, rank);
+                    let parts = BTreeSet::new();
+                    catalog.add_type(written.clone(), Type { name, parts }, rank);
                 }
             }
         }
