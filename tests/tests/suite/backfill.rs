@@ -8,6 +8,7 @@ mod control;
 mod gone;
 mod hostile;
 mod keys;
+mod languages;
 mod machines;
 mod meetings;
 mod protocol;
