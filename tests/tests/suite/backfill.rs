@@ -12,6 +12,7 @@ mod languages;
 mod machines;
 mod meetings;
 mod protocol;
+mod relay;
 mod replica;
 mod splitting;
 mod states;
