@@ -11,7 +11,7 @@ use wit_bindgen_core::Files;
 use wit_bindgen_core::wit_parser::Resolve;
 use wit_component::ComponentEncoder;
 
-use crate::install::{debian, python_packages};
+use crate::install::{debian, node_packages, python_packages};
 use crate::process::{cargo, output, root, run, target_folder};
 
 const RUST: [&str; 3] = ["adversary", "filler", "values"];
@@ -20,6 +20,12 @@ const DEBIAN_RUST: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "lld-2
 const CLANG: &str = "clang-22";
 const DEBIAN_C: [&str; 4] = [CLANG, "lld-22", "libclang-rt-22-dev-wasm32", "wasi-libc"];
 pub(crate) const COMPONENTIZE_PY: &str = "componentize-py==0.25.1";
+pub(crate) const COMPONENTIZE_JS: &str = "componentize-qjs@0.4.5";
+
+/// Guests in other languages, and the worlds that they are of.
+const C: [(&str, &str); 2] = [("c", "migration"), ("c-filler", "backfill")];
+const PYTHON: [(&str, &str); 2] = [("python", "migration"), ("python-filler", "backfill")];
+const JAVASCRIPT: [(&str, &str); 1] = [("javascript-filler", "backfill")];
 
 /// Builds those of the guests whose source is newer than their component, and installs what that needs.
 pub(crate) fn build() -> Result<()> {
@@ -35,13 +41,17 @@ pub(crate) fn build() -> Result<()> {
             .build_rust()
             .context("cannot build the guests in Rust")?;
     }
-    if guests.is_stale("c", "c") {
-        guests.build_c().context("cannot build the guest in C")?;
+    for (name, world) in guests.stale(&C) {
+        let built = guests.build_c(name, world);
+        built.with_context(|| format!("cannot build the guest {name}"))?;
     }
-    if guests.is_stale("python", "python") {
-        guests
-            .build_python()
-            .context("cannot build the guest in Python")?;
+    for (name, world) in guests.stale(&PYTHON) {
+        let built = guests.build_python(name, world);
+        built.with_context(|| format!("cannot build the guest {name}"))?;
+    }
+    for (name, world) in guests.stale(&JAVASCRIPT) {
+        let built = guests.build_javascript(name, world);
+        built.with_context(|| format!("cannot build the guest {name}"))?;
     }
     Ok(())
 }
@@ -57,6 +67,14 @@ impl Guests {
     fn is_stale(&self, name: &str, folder: &str) -> bool {
         let stamp = fs::read_to_string(self.out.join(format!("{name}.stamp"))).ok();
         !self.component(name).is_file() || stamp != self.digest(folder).ok()
+    }
+
+    /// Those of some guests that are stale, each of which has a folder of its own.
+    fn stale<'a>(
+        &self,
+        all: &'a [(&'a str, &'a str)],
+    ) -> impl Iterator<Item = &'a (&'a str, &'a str)> {
+        all.iter().filter(|(name, _)| self.is_stale(name, name))
     }
 
     fn component(&self, name: &str) -> PathBuf {
@@ -104,22 +122,22 @@ impl Guests {
         Ok(())
     }
 
-    fn build_c(&self) -> Result<()> {
+    fn build_c(&self, name: &str, world: &str) -> Result<()> {
         debian(
             &[CLANG, "wasm-ld-22", "/usr/include/wasm32-wasi/stdio.h"],
             &DEBIAN_C,
         )?;
-        let bindings = self.out.join("c");
+        let bindings = self.out.join(name);
         fs::create_dir_all(&bindings)?;
         let mut resolve = Resolve::default();
         let (package, _) = resolve.push_dir(&self.wit)?;
-        let world = resolve.select_world(&[package], Some("migration"))?;
+        let id = resolve.select_world(&[package], Some(world))?;
         let mut files = Files::default();
         wit_bindgen_c::Opts::default()
             .build()
-            .generate(&mut resolve, world, &mut files)?;
-        for (name, content) in files.iter() {
-            fs::write(bindings.join(name), content)?;
+            .generate(&mut resolve, id, &mut files)?;
+        for (file, content) in files.iter() {
+            fs::write(bindings.join(file), content)?;
         }
         let module = bindings.join("module.wasm");
         run(Command::new(CLANG)
@@ -130,25 +148,43 @@ impl Guests {
                 "--sysroot=/usr",
                 "-I.",
             ])
-            .arg(self.source.join("c/guest.c"))
-            .args(["migration.c", "migration_component_type.o", "-o"])
+            .arg(self.source.join(name).join("guest.c"))
+            .arg(format!("{world}.c"))
+            .arg(format!("{world}_component_type.o"))
+            .arg("-o")
             .arg(&module)
             .current_dir(&bindings))?;
-        self.keep("c", "c", &encode(&fs::read(module)?)?)
+        self.keep(name, name, &encode(&fs::read(module)?)?)
     }
 
-    fn build_python(&self) -> Result<()> {
+    fn build_python(&self, name: &str, world: &str) -> Result<()> {
         let tool = python_packages(&[COMPONENTIZE_PY])?.join("componentize-py");
-        let component = self.out.join("python.tmp.wasm");
+        let component = self.out.join(format!("{name}.tmp.wasm"));
         output(
             Command::new(tool)
                 .arg("-d")
                 .arg(&self.wit)
-                .args(["-w", "migration", "componentize", "guest", "-p", ".", "-o"])
+                .args(["-w", world, "componentize", "guest", "-p", ".", "-o"])
                 .arg(&component)
-                .current_dir(self.source.join("python")),
+                .current_dir(self.source.join(name)),
         )?;
-        self.keep("python", "python", &fs::read(&component)?)?;
+        self.keep(name, name, &fs::read(&component)?)?;
+        Ok(fs::remove_file(component)?)
+    }
+
+    fn build_javascript(&self, name: &str, world: &str) -> Result<()> {
+        let tool = node_packages(&[COMPONENTIZE_JS])?.join(".bin/componentize-qjs");
+        let component = self.out.join(format!("{name}.tmp.wasm"));
+        output(
+            Command::new(tool)
+                .args(["--sync", "--world", world, "--wit"])
+                .arg(&self.wit)
+                .arg("--js")
+                .arg(self.source.join(name).join("guest.js"))
+                .arg("--output")
+                .arg(&component),
+        )?;
+        self.keep(name, name, &fs::read(&component)?)?;
         Ok(fs::remove_file(component)?)
     }
 }

@@ -145,15 +145,16 @@ pub(crate) fn python_packages(packages: &[&str]) -> Result<PathBuf> {
 pub(crate) fn node_packages(packages: &[&str]) -> Result<PathBuf> {
     let folder = target_folder().join("tools/javascript");
     let installed = folder.join("installed.txt");
-    let wanted = packages.join("\n");
+    let known = fs::read_to_string(&installed).unwrap_or_default();
+    let is_known = |package: &&str| known.lines().any(|line| line == *package);
     debian(&["node", "npm"], &["nodejs", "npm"])?;
-    if fs::read_to_string(&installed).ok().as_ref() != Some(&wanted) {
+    if !packages.iter().all(is_known) {
         eprintln!("installing {} from npm", packages.join(", "));
         fs::create_dir_all(&folder)?;
         let mut npm = Command::new("npm");
         npm.args(["install", "--silent", "--no-audit", "--no-fund", "--prefix"]);
         output(npm.arg(&folder).args(packages))?;
-        fs::write(&installed, wanted)?;
+        fs::write(&installed, format!("{known}{}\n", packages.join("\n")))?;
     }
     Ok(folder.join("node_modules"))
 }

@@ -12,6 +12,11 @@ fn follow_example(name: &str) {
 }
 
 #[test]
+fn backfill() {
+    follow_example("backfill");
+}
+
+#[test]
 fn embed() {
     follow_example("embed");
 }

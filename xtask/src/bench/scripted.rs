@@ -12,11 +12,10 @@ use super::backfill::{self, DATABASE, TEMPLATE};
 use super::measure::{medians, time};
 use super::peer::Peer;
 use super::report::Report;
-use crate::guests::COMPONENTIZE_PY;
+use crate::guests::{COMPONENTIZE_JS, COMPONENTIZE_PY};
 use crate::install;
 use crate::process::{output, root};
 
-const COMPONENTIZE_JS: &str = "componentize-qjs@0.4.5";
 const NODE_POSTGRES: &str = "pg@8";
 
 /// A loop in the language, which takes the URL of the database as its last argument.

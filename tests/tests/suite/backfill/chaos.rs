@@ -1,7 +1,14 @@
-//! Workers are killed, and the server goes down, while others write.
+//! Workers are killed, the server goes down, and the network between them is cut, while others write.
 //!
 //! `WHIMBREL_TEST_CHAOS_ROWS` says how many rows the table has, and for how many seconds writers are watched before there is a
-//! backfill comes from `WHIMBREL_TEST_CHAOS_BASELINE`; how long their transactions take is printed.
+//! backfill comes from `WHIMBREL_TEST_CHAOS_BASELINE`; how long their transactions take is printed. The long run:
+//!
+//! ```sh
+//! WHIMBREL_TEST_CHAOS_ROWS=10000000 WHIMBREL_TEST_CHAOS_BASELINE=60 RUST_TEST_NOCAPTURE=1 \
+//!     cargo xtask test workers_and_servers_that_die_leave_every_row_of_a_component_right
+//! ```
+//!
+//! In a file 1000000 rows are as many as is reasonable: `workers_that_die_leave_every_row_of_a_component_right_in_a_file`.
 
 #![expect(
     clippy::print_stderr,
@@ -9,18 +16,23 @@
 )]
 
 use std::env;
+use std::net::Ipv4Addr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use whimbrel_tests::{Backend, Cluster, Database, Project, guest};
+use whimbrel_tests::{Backend, Cluster, Database, Project, Running, guest};
 
+use super::relay::Relay;
 use super::writers::{once, write, write_once};
 use super::{COUNTING, TABLE, WRONG, filled, leftovers, sql};
 
 const ROWS: u32 = 30_000;
+
+/// How long the network is cut for.
+const CUT: Duration = Duration::from_secs(3);
 
 /// What makes the new values.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -37,7 +49,7 @@ fn number(variable: &str, default: u32) -> u32 {
 fn project(db: &Database, rows: u32, code: Code) -> Project {
     let project = Project::empty().on(db);
     let pace = match rows {
-        ROWS => "batch = \"20ms\"\nrate = 12000\n",
+        ROWS => "batch = \"50ms\"\nrate = 4000\n",
         _ => "batch = \"100ms\"\n",
     };
     project.write("whimbrel.toml", format!("[backfill]\n{pace}"));
@@ -137,13 +149,33 @@ fn rows_done(project: &Project) -> (u64, String) {
     (status[0]["counts"]["read"].as_u64().unwrap(), state)
 }
 
-/// Nobody else can tell that a worker of SQLite was killed, and there is one range: this lets its lease run out.
-fn let_time_pass(db: &Database) {
-    let connection = db.connect_sqlite();
-    connection.busy_timeout(Duration::from_secs(20)).unwrap();
-    connection
-        .execute("UPDATE whimbrel_backfill_range SET lease_until = 0", [])
-        .unwrap();
+/// Waits for workers that were started to get something done, as far as they can be waited for.
+fn until_more_is_done(project: &Project) {
+    const PATIENCE: Duration = Duration::from_secs(10);
+    let started = Instant::now();
+    let (before, _) = rows_done(project);
+    while started.elapsed() < PATIENCE {
+        std::thread::sleep(Duration::from_millis(100));
+        if rows_done(project).0 > before {
+            return;
+        }
+    }
+}
+
+/// Cuts the network for a while, in which the workers get nothing done, and which they live through.
+fn cut(relay: &Relay, project: &Project, workers: &mut [Running]) -> u64 {
+    relay.cut();
+    // What was on its way to the database arrives.
+    std::thread::sleep(CUT / 4);
+    let (before, _) = rows_done(project);
+    std::thread::sleep(CUT);
+    let (after, _) = rows_done(project);
+    relay.restore();
+    assert_eq!(after, before, "something was done through a cut network");
+    for worker in workers {
+        assert!(worker.is_running(), "a worker did not wait for the network");
+    }
+    after
 }
 
 fn survive(backend: Backend, code: Code) {
@@ -157,6 +189,14 @@ fn survive(backend: Backend, code: Code) {
         Some((cluster, major)) => runtime.block_on(Database::on(cluster, *major)),
         None => Database::sqlite(),
     });
+    let relay = cluster
+        .as_ref()
+        .map(|_| runtime.block_on(Relay::before(&db)));
+    // The writers go directly.
+    let workers_url = match &relay {
+        Some(relay) => relay.url(Ipv4Addr::LOCALHOST),
+        None => db.url(),
+    };
     let crew = if cluster.is_some() { 3 } else { 1 };
     let project = project(&db, rows, code);
     project.run(["upgrade", "a"]).succeeds();
@@ -186,8 +226,10 @@ fn survive(backend: Backend, code: Code) {
     };
     for round in 0..8 {
         while workers.len() < crew {
-            workers.push(project.start(["backfill", "work", "b"]));
+            let work = ["--database", &workers_url, "backfill", "work", "b"];
+            workers.push(project.start(work));
         }
+        until_more_is_done(&project);
         std::thread::sleep(Duration::from_millis(rng.random_range(pauses.clone())));
         workers
             .swap_remove(rng.random_range(0..workers.len()))
@@ -198,6 +240,14 @@ fn survive(backend: Backend, code: Code) {
             rows_done(&project).0
         );
         match (round, &mut cluster) {
+            (1, Some(_)) => {
+                let relay = relay.as_ref().unwrap();
+                let done = cut(relay, &project, &mut workers);
+                eprintln!(
+                    "{:?}: cut the network off for {CUT:?}, {done} rows done",
+                    started.elapsed()
+                );
+            }
             (3, Some((cluster, _))) => {
                 cluster.crash().unwrap();
                 cluster.restart().unwrap();
@@ -213,9 +263,6 @@ fn survive(backend: Backend, code: Code) {
                 eprintln!("{:?}: paused and resumed", started.elapsed());
             }
             _ => {}
-        }
-        if cluster.is_none() {
-            let_time_pass(&db);
         }
     }
     let (_, state) = rows_done(&project);

@@ -1,12 +1,12 @@
 //! Workers on several machines, which are network namespaces here: one of them is cut off, and comes back.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::Ipv4Addr;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use tokio::net::{TcpListener, TcpStream};
 use whimbrel_tests::{Backend, Database, Project};
 
+use super::relay::Relay;
 use super::{COUNTING, TABLE, WRONG, leftovers, sql};
 
 const ROWS: u32 = 20_000;
@@ -91,22 +91,6 @@ impl Drop for Network {
     }
 }
 
-/// Passes on to the server what comes from the network; returns the port.
-async fn gate(server: SocketAddr) -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    tokio::spawn(async move {
-        while let Ok((mut from, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                if let Ok(mut to) = TcpStream::connect(server).await {
-                    let _ = tokio::io::copy_bidirectional(&mut from, &mut to).await;
-                }
-            });
-        }
-    });
-    port
-}
-
 fn worker(project: &Project, network: &Network, machine: u8, url: &str) -> Child {
     project
         .tool("ip")
@@ -130,10 +114,7 @@ async fn until(what: &str, patience: Duration, mut is_so: impl AsyncFnMut() -> b
 #[test]
 fn one_that_is_cut_off_is_done_without_and_comes_back() {
     whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
-        // The address of the server, and the name of the database.
-        let url = db.url();
-        let (server, name) = url.rsplit_once('@').unwrap().1.split_once('/').unwrap();
-        let port = gate(server.parse().unwrap()).await;
+        let relay = Relay::before(&db).await;
         let network = Network::new(200);
 
         let project = Project::empty().on(&db);
@@ -152,9 +133,8 @@ fn one_that_is_cut_off_is_done_without_and_comes_back() {
         });
         let mut workers: Vec<Child> = (0..MACHINES)
             .map(|machine| {
-                let address = network.address(machine, 1);
-                let url =
-                    format!("postgres://postgres@{address}:{port}/{name}?tcp_user_timeout=2000");
+                let url = relay.url(network.address(machine, 1));
+                let url = format!("{url}?tcp_user_timeout=2000");
                 worker(&project, &network, machine, &url)
             })
             .collect();

@@ -1,78 +1,119 @@
 //! The ranges that a backfill begins with cover every key once, and are about as large as each other, however its keys lie.
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, any, prop_oneof};
 use whimbrel::engine::BackfillMode;
-use whimbrel_tests::{Database, on_every_postgres};
+use whimbrel_tests::{Backend, Database, on_every_postgres};
 
+use super::property::holds;
 use super::sql;
-use crate::staging::{Folder, engine, up};
+use crate::staging::{Folder, engine, id, up};
 
-const ROWS: u32 = 12_000;
-const WORKERS: u32 = 5;
+/// Rows one after another, whose keys have two columns.
+#[derive(Debug, Clone)]
+struct Cluster {
+    rows: u32,
+    /// The first column of the first row.
+    start: i64,
+    /// How many rows have the same first column.
+    alike: u32,
+    /// How far it is to the next one.
+    step: i64,
+}
 
-/// How keys lie: what the key of row `i` is, from some numbers that differ from run to run.
-fn keys(rng: &mut StdRng) -> String {
-    let (a, b) = (rng.random_range(1..1_000_000), rng.random_range(2..40));
-    match rng.random_range(0..6) {
-        // One after another.
-        0 => format!("{a} + i, 0"),
-        // Ever further apart, and below zero as well.
-        1 => format!("(i::bigint * i * {b} - {a}), 0"),
-        // Nearly all of them for one of the first column's values.
-        2 => format!("CASE WHEN i % 100 < {b} THEN i ELSE {a} END, i"),
-        // A few far away.
-        3 => "CASE WHEN i % 1000 = 0 THEN i * 1000000000::bigint ELSE i END, 0".to_owned(),
-        // In clusters.
-        4 => format!("(i / 500) * {a}, i % 500"),
-        // Anywhere.
-        _ => format!("(hashint4(i)::bigint * {b}), i"),
+fn cluster() -> impl Strategy<Value = Cluster> {
+    let alike = prop_oneof![2 => Just(1_u32), 1 => 2..100_u32, 1 => Just(u32::MAX)];
+    let step = prop_oneof![Just(1_i64), 2..1_000_i64, Just(1_000_000_007)];
+    let start = -1_000_000_000_000..1_000_000_000_000_i64;
+    (1..6_000_u32, start, alike, step).prop_map(|(rows, start, alike, step)| Cluster {
+        rows,
+        start,
+        alike,
+        step,
+    })
+}
+
+const TABLE: &str = "CREATE TABLE items (a bigint, b bigint, n integer, PRIMARY KEY (a, b));";
+
+/// The statements that make the table and fill it.
+fn filled(clusters: &[Cluster], is_backwards: bool) -> String {
+    let mut before = 0;
+    let mut statements = TABLE.to_owned();
+    let sign = if is_backwards { "-" } else { "" };
+    for Cluster {
+        rows,
+        start,
+        alike,
+        step,
+    } in clusters
+    {
+        statements.push_str(&format!(
+            "\nINSERT INTO items (a, b) SELECT {start} + (i / {alike}) * {step}, {sign}(i + {before}) \
+             FROM generate_series(0::bigint, {rows} - 1) AS i;"
+        ));
+        before += rows;
     }
+    statements
+}
+
+/// How many rows each range has that a backfill of `items` begins with. They must be one after another, and have all rows.
+async fn ranges(db: &Database, table: &str, workers: u32) -> Vec<u32> {
+    let backfill = format!("-- whimbrel:backfill\n-- workers: {workers}\nUPDATE items SET n = 1;");
+    let folder = Folder::default()
+        .with("a", "", table, None)
+        .file("migrations/b_x.sql", sql("b", "a", &backfill));
+    let mut engine = engine(db, folder);
+    engine.backfills.mode = BackfillMode::Detached;
+    up(&engine, "head").await.unwrap();
+
+    let status = engine.backfill_status(Some(&id("b"))).await.unwrap();
+    let ranges = &status[0].ranges;
+    let mut before = None;
+    let mut counts = Vec::new();
+    for (at, range) in ranges.iter().enumerate() {
+        assert_eq!(
+            range.after, before,
+            "{at} does not begin where the one before it ends"
+        );
+        before = range.upto.clone();
+        assert_eq!(
+            before.is_none(),
+            at + 1 == ranges.len(),
+            "the last one alone has no end"
+        );
+        let bound = |operator: &str, key: &Option<String>| {
+            key.as_ref().map_or("true".to_owned(), |key| {
+                format!("(a, b) {operator} ({key})")
+            })
+        };
+        let count = format!(
+            "SELECT count(*) FROM items WHERE {} AND {}",
+            bound(">", &range.after),
+            bound("<=", &range.upto)
+        );
+        counts.push(db.value(&count).await.parse().unwrap());
+    }
+    let all: u32 = db
+        .value("SELECT count(*) FROM items")
+        .await
+        .parse()
+        .unwrap();
+    assert_eq!(counts.iter().sum::<u32>(), all);
+    counts
 }
 
 on_every_postgres! {
     async fn they_are_even_whatever_the_keys(db: Database) {
-        let mut rng = StdRng::seed_from_u64(11);
-        for case in 0..12 {
-            let keys = keys(&mut rng);
-            let table = format!(
-                "CREATE TABLE t{case} (a bigint, b bigint, n integer, PRIMARY KEY (a, b));\n\
-                 INSERT INTO t{case} (a, b) SELECT {keys} FROM generate_series(1, {ROWS}) AS i;\nANALYZE t{case};"
-            );
-            let (first, second) = (format!("a{case}"), format!("b{case}"));
-            let backfill = format!("-- whimbrel:backfill\n-- workers: {WORKERS}\nUPDATE t{case} SET n = 1;");
-            let folder = Folder::default()
-                .with(&first, "", &table, None)
-                .file(&format!("migrations/{second}_x.sql"), sql(&second, &first, &backfill));
-            let mut engine = engine(&db, folder);
-            engine.backfills.mode = BackfillMode::Detached;
-            db.execute("DROP TABLE IF EXISTS whimbrel_version, whimbrel_ledger").await;
-            up(&engine, "head").await.unwrap();
-
-            let id = crate::staging::id(&second);
-            let ranges = engine.backfill_status(Some(&id)).await.unwrap().remove(0).ranges;
-            assert_eq!(ranges.len(), 4 * WORKERS as usize, "{keys}");
-            let mut before = None;
-            let mut all = 0;
-            for (at, range) in ranges.iter().enumerate() {
-                assert_eq!(range.after, before, "{keys}: {at} does not begin where the one before it ends");
-                before = range.upto.clone();
-                assert_eq!(before.is_none(), at + 1 == ranges.len(), "{keys}: the last one alone has no end");
-                let bound = |operator: &str, key: &Option<String>| {
-                    key.as_ref().map_or("true".to_owned(), |key| format!("(a, b) {operator} ({key})"))
-                };
-                let count = format!(
-                    "SELECT count(*) FROM t{case} WHERE {} AND {}",
-                    bound(">", &range.after),
-                    bound("<=", &range.upto)
-                );
-                let count: u32 = db.value(&count).await.parse().unwrap();
-                let fair = ROWS / ranges.len() as u32;
-                assert!((fair * 9 / 10..=fair * 11 / 10).contains(&count), "{keys}: range {at} has {count} rows of {ROWS}");
-                all += count;
-            }
-            assert_eq!(all, ROWS, "{keys}");
-        }
+        let cases = (vec(cluster(), 1..4), any::<bool>(), 1..7_u32);
+        holds(&db, 12, cases, async |(clusters, is_backwards, workers)| {
+            let counts = ranges(&db, &filled(&clusters, is_backwards), workers).await;
+            let rows: u32 = clusters.iter().map(|cluster| cluster.rows).sum();
+            // Few rows are not worth it.
+            let expected = if rows < 2_000 { 1 } else { 4 * workers };
+            assert_eq!(counts.len(), expected as usize);
+            let is_fair = |count: &u32| count.abs_diff(rows / expected) <= 1;
+            assert!(counts.iter().all(is_fair), "{counts:?} of {rows}");
+        }).await;
     }
 
     async fn those_that_lag_are_cut_while_others_have_nothing_to_do(db: Database) {
@@ -90,4 +131,29 @@ on_every_postgres! {
         assert!(status.ranges.len() > 12, "{} ranges", status.ranges.len());
         assert_eq!(db.value("SELECT count(*) FROM items WHERE n = 1").await, "40000");
     }
+}
+
+#[test]
+fn a_table_that_is_only_sampled_is_cut_where_its_keys_are() {
+    whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
+        let rows = 600_000;
+        let crowd = Cluster {
+            rows: rows / 2,
+            start: 7,
+            alike: u32::MAX,
+            step: 1,
+        };
+        let rest = Cluster {
+            rows: rows / 2,
+            start: 1_000,
+            alike: 3,
+            step: 1_000_000,
+        };
+        let table = format!("{}\nANALYZE items;", filled(&[crowd, rest], true));
+        let counts = ranges(&db, &table, 4).await;
+        assert_eq!(counts.len(), 16);
+        let fair = rows / 16;
+        let is_fair = |count: &u32| (fair / 4..fair * 4).contains(count);
+        assert!(counts.iter().all(is_fair), "{counts:?}");
+    });
 }

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use rand::rngs::StdRng;
-use rand::{RngExt, SeedableRng};
+use proptest::collection::vec;
+use proptest::prelude::{Just, Strategy, prop_oneof};
 use whimbrel::backfill::State;
 use whimbrel::engine::{BackfillMode, Engine};
 use whimbrel::migration::Cancel;
 use whimbrel_tests::{Database, on_every_database};
 
 use super::coded::Coded;
+use super::property::holds;
 use super::{WRONG, coded_engine, leftovers};
 use crate::staging::{id, up, versions};
 
@@ -40,88 +41,115 @@ async fn state(engine: &Engine) -> Option<State> {
     all.pop().map(|status| status.state)
 }
 
-/// One thing that somebody does, and what must be so afterwards.
-async fn act(db: &Database, rng: &mut StdRng) {
-    let engine = fresh(db);
-    let revision = id("b");
-    let before = state(&engine).await;
-    let is_open = before.is_some_and(|state| state != State::Done);
-    match rng.random_range(0..9) {
-        0 => {
-            let mut engine = engine;
-            engine.backfills.mode = BackfillMode::Detached;
-            up(&engine, "b").await.unwrap();
-            if before == Some(State::Paused) {
-                assert_eq!(
-                    state(&engine).await,
-                    Some(State::Paused),
-                    "beginning resumes nothing"
-                );
+/// One thing that somebody does.
+#[derive(Debug, Clone)]
+enum Act {
+    Begin,
+    /// For so many milliseconds.
+    Run(u64),
+    Pause,
+    Resume,
+    Stop,
+    Retry,
+    Abandon,
+    /// Somebody else writes a row.
+    Write {
+        id: u32,
+        amount: u32,
+    },
+}
+
+fn act() -> impl Strategy<Value = Act> {
+    prop_oneof![
+        1 => Just(Act::Begin),
+        3 => (5..150_u64).prop_map(Act::Run),
+        1 => Just(Act::Pause),
+        1 => Just(Act::Resume),
+        1 => Just(Act::Stop),
+        1 => Just(Act::Retry),
+        1 => Just(Act::Abandon),
+        4 => (1..=ROWS, 0..1_000_u32).prop_map(|(id, amount)| Act::Write { id, amount }),
+    ]
+}
+
+impl Act {
+    /// Does it, and checks what must be so afterwards.
+    async fn perform(&self, db: &Database) {
+        let engine = fresh(db);
+        let revision = id("b");
+        let before = state(&engine).await;
+        let is_open = before.is_some_and(|state| state != State::Done);
+        match self {
+            Self::Begin => {
+                let mut engine = engine;
+                engine.backfills.mode = BackfillMode::Detached;
+                up(&engine, "b").await.unwrap();
+                if before == Some(State::Paused) {
+                    assert_eq!(
+                        state(&engine).await,
+                        Some(State::Paused),
+                        "beginning resumes nothing"
+                    );
+                }
             }
-        }
-        1..4 => for_a_while(engine, rng.random_range(5..150)).await,
-        4 => {
-            let set = engine.set_backfill_state(&revision, State::Paused).await;
-            assert_eq!(set.is_ok(), is_open);
-            if is_open {
-                assert_eq!(state(&engine).await, Some(State::Paused));
+            Self::Run(milliseconds) => for_a_while(engine, *milliseconds).await,
+            Self::Pause => {
+                let set = engine.set_backfill_state(&revision, State::Paused).await;
+                assert_eq!(set.is_ok(), is_open);
+                if is_open {
+                    assert_eq!(state(&engine).await, Some(State::Paused));
+                }
             }
-        }
-        5 => {
-            let set = engine.set_backfill_state(&revision, State::Running).await;
-            assert_eq!(set.is_ok(), is_open);
-        }
-        6 => {
-            let set = engine.set_backfill_state(&revision, State::Stopped).await;
-            assert_eq!(set.is_ok(), is_open);
-        }
-        7 => {
-            let retried = engine.retry_backfill(&revision).await;
-            assert_eq!(retried.is_ok(), is_open);
-        }
-        _ => {
-            let given_up = engine.abandon_backfill(&revision).await;
-            assert_eq!(given_up.is_ok(), is_open);
-            if is_open {
-                assert_eq!(state(&engine).await, None);
-                assert_eq!(leftovers(db).await, [""; 0]);
-                // Rows that have new values keep them, and would be worked on again.
-                db.execute("UPDATE items SET runs = 0, doubled = NULL")
-                    .await;
+            Self::Resume => {
+                let set = engine.set_backfill_state(&revision, State::Running).await;
+                assert_eq!(set.is_ok(), is_open);
             }
+            Self::Stop => {
+                let set = engine.set_backfill_state(&revision, State::Stopped).await;
+                assert_eq!(set.is_ok(), is_open);
+            }
+            Self::Retry => {
+                let retried = engine.retry_backfill(&revision).await;
+                assert_eq!(retried.is_ok(), is_open);
+            }
+            Self::Abandon => {
+                let given_up = engine.abandon_backfill(&revision).await;
+                assert_eq!(given_up.is_ok(), is_open);
+                if is_open {
+                    assert_eq!(state(&engine).await, None);
+                    assert_eq!(leftovers(db).await, [""; 0]);
+                    // Rows that have new values keep them, and would be worked on again.
+                    db.execute("UPDATE items SET runs = 0, doubled = NULL")
+                        .await;
+                }
+            }
+            // What is written when it is over nobody works on.
+            Self::Write { id, amount } if versions(db).await == ["a"] => {
+                db.execute(&format!(
+                    "UPDATE items SET amount = {amount}, runs = 0 WHERE id = {id}"
+                ))
+                .await;
+            }
+            Self::Write { .. } => {}
         }
-    }
-    // Somebody else writes as well.
-    if versions(db).await == ["a"] {
-        let row = rng.random_range(1..=ROWS);
-        let amount = rng.random_range(0..1_000);
-        db.execute(&format!(
-            "UPDATE items SET amount = {amount}, runs = 0 WHERE id = {row}"
-        ))
-        .await;
     }
 }
 
 on_every_database! {
     async fn any_row_of_commands_ends_well(db: Database) {
-        for seed in 0..4 {
-            let mut rng = StdRng::seed_from_u64(seed);
+        holds(&db, 5, vec(act(), 0..20), async |acts| {
             up(&fresh(&db), "a").await.unwrap();
-            for _ in 0..10 {
-                act(&db, &mut rng).await;
+            for act in acts {
+                act.perform(&db).await;
             }
             let engine = fresh(&db);
             if state(&engine).await == Some(State::Paused) {
                 engine.set_backfill_state(&id("b"), State::Running).await.unwrap();
             }
             up(&engine, "b").await.unwrap();
-            assert_eq!(versions(&db).await, ["b"], "seed {seed}");
-            assert_eq!(db.value(WRONG).await, "0", "seed {seed}");
-            assert_eq!(leftovers(&db).await, [""; 0], "seed {seed}");
-            db.execute("DROP TABLE items").await;
-            db.execute("DELETE FROM whimbrel_version").await;
-            db.execute("DELETE FROM whimbrel_ledger").await;
-            db.execute("DELETE FROM whimbrel_backfill").await;
-        }
+            assert_eq!(versions(&db).await, ["b"]);
+            assert_eq!(db.value(WRONG).await, "0");
+            assert_eq!(leftovers(&db).await, [""; 0]);
+        }).await;
     }
 }
