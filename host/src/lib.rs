@@ -73,6 +73,7 @@ pub mod printable;
 pub mod project;
 pub mod revision;
 pub mod scaffold;
+pub mod signature;
 pub mod source;
 pub mod sql;
 pub mod target;

@@ -3,11 +3,13 @@
 //! ```
 //! use whimbrel::capability::Limits;
 //! use whimbrel::policy::{Facts, Policy, Subject};
+//! use whimbrel::signature::Signature;
 //!
 //! let policy = Policy::parse(
 //!     "[[rule]]\nkind = \"component\"\ngrant = [\"select users\"]\ndeny = [\"select users(password)\"]\n",
 //! )?;
-//! let facts = Facts { revision: "5b61", labels: &[], subject: Subject::Component { path: "migrations/5b61/migration.wasm", digest: None } };
+//! let subject = Subject::Component { path: "migrations/5b61/migration.wasm", digest: None, signature: &Signature::Absent };
+//! let facts = Facts { revision: "5b61", labels: &[], subject };
 //! let asked = "select users(id)".parse()?;
 //! assert!(policy.decide(&facts, Some(&asked), Limits::default()).is_admitted());
 //! let asked = "select users(password); delete users".parse()?;
@@ -23,17 +25,20 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 use thiserror::Error;
 use toml::Spanned;
 
 pub use cap::Cap;
-pub use condition::{ComponentPattern, InvalidPattern, NamePattern};
+pub use condition::{ComponentPattern, InvalidPattern, NamePattern, SignerPattern};
 pub use decision::{Decision, SQL_DEFAULT};
 pub use rule::{Facts, Rule, Subject};
 
 use crate::capability::{Capabilities, Limits};
 use crate::document::{self, DocumentError, line_at};
+use crate::signature::Signers;
 
 /// The file that a project's policy is in, unless its settings name another.
 pub const POLICY_FILE: &str = "policy.toml";
@@ -54,12 +59,16 @@ pub struct PolicyError {
 pub struct Policy {
     /// The rules.
     pub rules: Vec<Rule>,
+    /// The keys that rules know by name.
+    pub signers: Signers,
 }
 
 /// A policy as it stands on disk.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PolicyFile {
+    #[serde(default)]
+    signers: BTreeMap<String, Spanned<String>>,
     #[serde(default, rename = "rule")]
     rules: Vec<Spanned<Rule>>,
 }
@@ -70,27 +79,34 @@ impl Policy {
     /// # Errors
     /// [`PolicyError`] names the line.
     pub fn parse(text: &str) -> Result<Self, PolicyError> {
-        let file: PolicyFile =
-            document::parse(text).map_err(|DocumentError { line, message }| PolicyError {
-                line,
-                message: explain(message),
-            })?;
+        let file: PolicyFile = document::parse(text)
+            .map_err(|DocumentError { line, message }| PolicyError { line, message })?;
+        let mut signers = Signers::default();
+        for (name, key) in &file.signers {
+            signers
+                .add(name, key.get_ref())
+                .map_err(|error| PolicyError {
+                    line: Some(line_at(text, key.span().start)),
+                    message: error.to_string(),
+                })?;
+        }
         let rules = file.rules.into_iter().map(|rule| {
             let line = Some(line_at(text, rule.span().start));
             let rule = Rule {
                 line,
                 ..rule.into_inner()
             };
-            match rule.mistake() {
+            match rule.mistake(&signers) {
                 None => Ok(rule),
                 Some(mistake) => Err(PolicyError {
                     line,
-                    message: mistake.to_owned(),
+                    message: mistake,
                 }),
             }
         });
         Ok(Self {
             rules: rules.collect::<Result<_, _>>()?,
+            signers,
         })
     }
 
@@ -102,6 +118,11 @@ impl Policy {
     /// Whether a rule looks at the digests of components.
     pub fn asks_for_digests(&self) -> bool {
         self.rules.iter().any(Rule::asks_for_digests)
+    }
+
+    /// Whether it looks at who signed components: for its rules, or to say so.
+    pub fn asks_for_signatures(&self) -> bool {
+        !self.signers.is_empty()
     }
 
     /// What the rules make of a request. A component without one asks for nothing; a SQL file without one gets
@@ -126,7 +147,7 @@ impl Policy {
             .cloned()
             .collect();
         let limits = matching().fold(limits, |limits, rule| rule.cap.apply(limits));
-        match (facts.subject, request) {
+        let decision = match (facts.subject, request) {
             (Subject::Sql { .. }, None) => Decision::without_request(granted, denied, limits),
             (_, request) => Decision::of(
                 request.unwrap_or(&Capabilities::NONE),
@@ -134,16 +155,10 @@ impl Policy {
                 denied,
                 limits,
             ),
+        };
+        Decision {
+            void: facts.signature().void(),
+            ..decision
         }
-    }
-}
-
-/// What is wrong, where serde cannot know why.
-fn explain(message: String) -> String {
-    match message.starts_with("unknown key `signer") {
-        true => "rules cannot name signers, since components are not signed yet; name components by their digests: \
-                 components = [\"sha256:…\"]"
-            .to_owned(),
-        false => message,
     }
 }

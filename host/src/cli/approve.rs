@@ -6,6 +6,7 @@ use whimbrel::engine::{Cause, RunFailure};
 use whimbrel::migration::PrepareError;
 use whimbrel::project::{ASK_THE_OPERATOR, Petition, Rebuild};
 use whimbrel::revision::RevisionId;
+use whimbrel::signature::Signature;
 
 use super::context::{Context, resolve};
 use super::failure::Failure;
@@ -30,6 +31,7 @@ struct Entry<'a> {
     digest: String,
     request: Option<Vec<String>>,
     limits: &'a Limits,
+    signed_by: &'a [String],
 }
 
 pub(crate) fn run(args: &Args, context: &Context) -> Result<Verdict, Failure> {
@@ -103,6 +105,7 @@ impl<'a> Entry<'a> {
                 .as_ref()
                 .map(|request| request.iter().map(ToString::to_string).collect()),
             limits: &petition.limits,
+            signed_by: petition.signature.signers(),
         }
     }
 }
@@ -129,6 +132,13 @@ fn show(context: &Context, petition: &Petition) {
     }
     for (name, amount) in &petition.caps {
         report.line(format_args!("  the policy caps {name} at {amount}"));
+    }
+    match &petition.signature {
+        Signature::Absent => {}
+        Signature::By(names) => report.line(format_args!("  signed by {}", names.join(", "))),
+        Signature::Void(why) => {
+            report.line(format_args!("  its signature counts for nothing: it {why}"))
+        }
     }
     for objection in &petition.objections {
         report.line(format_args!("  it {objection}"));

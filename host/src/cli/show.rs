@@ -7,6 +7,7 @@ use serde::Serialize;
 use whimbrel::capability::{Capabilities, Limits};
 use whimbrel::project::{Petition, Project};
 use whimbrel::revision::Kind;
+use whimbrel::signature::Signature;
 use whimbrel::source::{Problem, Seal};
 use whimbrel::wasm;
 
@@ -43,6 +44,8 @@ struct Rights {
     caps: Vec<(&'static str, String)>,
     /// What the policy has against it.
     objections: Vec<String>,
+    /// Names of keys of the policy.
+    signed_by: Vec<String>,
     is_approved: bool,
     /// Why it is not approved.
     refusal: Option<String>,
@@ -116,6 +119,23 @@ fn show_rights(report: &Report, project: &Project, kind: Kind, petition: &Petiti
         return;
     }
     show_request(report, petition.request.as_ref(), &petition.limits);
+    match &petition.signature {
+        Signature::Absent => {}
+        Signature::By(names) => {
+            line(
+                report,
+                "Signature",
+                &format!("signed by {}", names.join(", ")),
+            );
+        }
+        Signature::Void(why) => {
+            line(
+                report,
+                "Signature",
+                &format!("counts for nothing: it {why}"),
+            );
+        }
+    }
     let caps = petition.caps.iter();
     let caps = caps.map(|(name, amount)| format!("caps {name} at {amount}"));
     let objections = petition.objections.iter();
@@ -211,6 +231,7 @@ impl Rights {
             limits: petition.limits,
             caps: petition.caps.clone(),
             objections: petition.objections.clone(),
+            signed_by: petition.signature.signers().to_vec(),
             is_approved: refusal.is_none(),
             refusal,
         }

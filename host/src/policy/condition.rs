@@ -1,10 +1,13 @@
-//! Which migrations a rule is about: by the names of revisions and branches, and by components.
+//! Which migrations a rule is about: by the names of revisions and branches, by components, and by who signed them.
 
 use serde::Deserialize;
 use thiserror::Error;
 
 use crate::digest::Digest;
+use crate::document::nearest;
+use crate::printable;
 use crate::revision::check_name;
+use crate::signature::Signers;
 
 /// A pattern that nothing can fit.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
@@ -106,6 +109,31 @@ impl TryFrom<String> for ComponentPattern {
             )),
             false => Ok(Self::Path(text)),
         }
+    }
+}
+
+/// Names of keys in `[signers]`, with `*` for any characters.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct SignerPattern(String);
+
+impl SignerPattern {
+    /// Whether a name is one of them.
+    pub fn fits(&self, name: &str) -> bool {
+        fits(&self.0, name)
+    }
+
+    /// What is wrong with it, where it fits none of the names that there are.
+    pub(super) fn mistake(&self, signers: &Signers) -> Option<String> {
+        if signers.names().any(|name| self.fits(name)) {
+            return None;
+        }
+        let pattern = printable::line(&self.0);
+        let hint = match nearest(&self.0, signers.names()) {
+            Some(name) => format!("did you mean `{name}`?"),
+            None => "write its minisign public key there".to_owned(),
+        };
+        Some(format!("no key in [signers] is called `{pattern}`; {hint}"))
     }
 }
 

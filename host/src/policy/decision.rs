@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use crate::capability::{Capabilities, Capability, Grant, Limits, Reach};
+use crate::signature::VoidSignature;
 
 /// What a SQL file may do under a policy without asking: data and definitions in the default schema, and no code, no
 /// function beyond the safe ones, no rights of others, no extension.
@@ -20,6 +21,8 @@ pub struct Decision {
     pub missing: Capabilities,
     /// What it asks for and a rule denies altogether.
     pub denied: Vec<Denied>,
+    /// Why the component counts as not signed, though there is a signature.
+    pub void: Option<VoidSignature>,
 }
 
 /// A part of a request that a rule denies.
@@ -52,7 +55,12 @@ impl Decision {
             .missing
             .iter()
             .map(|asked| format!("asks for `{asked}`, which no rule of the policy grants"));
-        denied.chain(missing).collect()
+        let mut reasons: Vec<String> = denied.chain(missing).collect();
+        // A signature that counts would not have helped whoever may run, and may help whoever may not.
+        if let (Some(why), false) = (self.void, reasons.is_empty()) {
+            reasons.push(format!("has a signature that counts for nothing: it {why}"));
+        }
+        reasons
     }
 
     pub(super) fn of(
@@ -85,6 +93,7 @@ impl Decision {
             },
             missing,
             denied: refused,
+            void: None,
         }
     }
 
@@ -102,6 +111,7 @@ impl Decision {
             },
             missing: Capabilities::NONE,
             denied: Vec::new(),
+            void: None,
         }
     }
 }

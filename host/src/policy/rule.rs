@@ -2,9 +2,10 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::{Cap, ComponentPattern, NamePattern};
+use super::{Cap, ComponentPattern, NamePattern, SignerPattern};
 use crate::capability::Capabilities;
 use crate::digest::Digest;
+use crate::signature::{Signature, Signers};
 
 /// What a policy is told of a migration.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,12 +27,24 @@ pub enum Subject<'a> {
         path: &'a str,
         /// Its digest. A policy that [asks for digests](super::Policy::asks_for_digests) has to be told.
         digest: Option<Digest>,
+        /// Its signature. A policy that [asks for signatures](super::Policy::asks_for_signatures) has to be told.
+        signature: &'a Signature,
     },
     /// A SQL file.
     Sql {
         /// The file, relative to the project.
         path: &'a str,
     },
+}
+
+impl<'a> Facts<'a> {
+    /// Its signature. SQL files have none.
+    pub(super) fn signature(&self) -> &'a Signature {
+        match self.subject {
+            Subject::Component { signature, .. } => signature,
+            Subject::Sql { .. } => &Signature::Absent,
+        }
+    }
 }
 
 /// One rule. It is about the migrations that meet all of its conditions; without any, about all.
@@ -52,6 +65,9 @@ pub struct Rule {
     /// Components; one of them must fit.
     #[serde(default, deserialize_with = "some")]
     pub components: Option<Vec<ComponentPattern>>,
+    /// Names of keys; the component's signature must verify under one of those that fit.
+    #[serde(default, deserialize_with = "some")]
+    pub signers: Option<Vec<SignerPattern>>,
     /// What is allowed.
     #[serde(default)]
     pub grant: Capabilities,
@@ -105,11 +121,15 @@ impl Rule {
         let component = match (&self.components, facts.subject) {
             (None, _) => true,
             (Some(_), Subject::Sql { .. }) => false,
-            (Some(patterns), Subject::Component { path, digest }) => {
+            (Some(patterns), Subject::Component { path, digest, .. }) => {
                 patterns.iter().any(|pattern| pattern.fits(path, digest))
             }
         };
-        kind && revision && labels && component
+        let signer = self.signers.as_ref().is_none_or(|patterns| {
+            let mut signers = facts.signature().signers().iter();
+            signers.any(|signer| patterns.iter().any(|pattern| pattern.fits(signer)))
+        });
+        kind && revision && labels && component && signer
     }
 
     /// Whether it knows components by their digests.
@@ -119,12 +139,24 @@ impl Rule {
     }
 
     /// What is wrong with it as a whole.
-    pub(super) fn mistake(&self) -> Option<&'static str> {
+    pub(super) fn mistake(&self, signers: &Signers) -> Option<String> {
         let says_nothing =
             self.grant.is_empty() && self.deny.is_empty() && self.cap == Cap::default();
         if self.kind == Some(RuleKind::Sql) && self.components.is_some() {
-            return Some("a SQL file has no component: leave out `components`, or kind = \"sql\"");
+            return Some(
+                "a SQL file has no component: leave out `components`, or kind = \"sql\"".to_owned(),
+            );
         }
-        says_nothing.then_some("the rule says nothing: give it a `grant`, a `deny` or a `cap`")
+        if self.kind == Some(RuleKind::Sql) && self.signers.is_some() {
+            return Some(
+                "a SQL file has no signer: leave out `signers`, or kind = \"sql\"".to_owned(),
+            );
+        }
+        let mut patterns = self.signers.iter().flatten();
+        if let Some(mistake) = patterns.find_map(|pattern| pattern.mistake(signers)) {
+            return Some(mistake);
+        }
+        says_nothing
+            .then(|| "the rule says nothing: give it a `grant`, a `deny` or a `cap`".to_owned())
     }
 }

@@ -5,6 +5,9 @@ use std::time::Duration;
 use super::*;
 use crate::capability::{Access, Action, Columns, Name};
 use crate::digest::Digest;
+use crate::signature::{Signature, VoidSignature};
+
+const SIGNERS: &str = "[signers]\nrelease = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"\nvendor-a = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"\n";
 
 fn component(revision: &str) -> Facts<'_> {
     Facts {
@@ -13,6 +16,7 @@ fn component(revision: &str) -> Facts<'_> {
         subject: Subject::Component {
             path: "migrations/5b61_x/migration.wasm",
             digest: Some(Digest::of(b"x")),
+            signature: &Signature::Absent,
         },
     }
 }
@@ -242,14 +246,31 @@ fn mistakes_are_told_with_their_line() {
             "unknown variant `wasm`, expected `component` or `sql`",
         ),
         (
-            "\n[[rule]]\nsigners = [\"a\"]\n",
-            3,
-            "components are not signed yet; name components by their digests",
+            "\n[[rule]]\nsigners = [\"a\"]\ndeny = [\"select x\"]\n",
+            2,
+            "no key in [signers] is called `a`; write its minisign public key there",
         ),
+        ("[[rule]]\nsigners = []\n", 2, "the list is empty"),
         (
             "[[rule]]\nsigner = \"a\"\n",
             2,
-            "components are not signed yet",
+            "unknown key `signer`; did you mean `signers`?",
+        ),
+        (
+            "[signers]\n\nrelease = \"RWQf6LRCGA9i53\"\n",
+            3,
+            "the key of `release` is no public key of minisign: write the second line",
+        ),
+        (
+            "[signers]\n\"a b\" = \"x\"\n",
+            2,
+            "`a b` cannot name a signer: write letters",
+        ),
+        ("[signers]\nrelease = 1\n", 2, "expected a string"),
+        (
+            "[[rule]]\nkind = \"sql\"\nsigners = [\"a\"]\ndeny = [\"select x\"]\n",
+            1,
+            "a SQL file has no signer",
         ),
         (
             "[[rule]]\nrevisions = [\"people@*\"]\n",
@@ -305,6 +326,63 @@ fn mistakes_are_told_with_their_line() {
     let digest = Digest::of(b"x");
     let error = Policy::parse(&format!("[[rule]]\ncomponents = [\"{digest}\"]\n")).unwrap_err();
     assert!(error.message.contains("write `sha256:`"), "{error}");
+}
+
+#[test]
+fn a_rule_knows_components_by_who_signed_them() {
+    let by = |names: &[&str]| Signature::By(names.iter().map(|&name| name.to_owned()).collect());
+    let matches = |patterns: &str, signature: &Signature| {
+        let rule = format!("{SIGNERS}[[rule]]\nsigners = [{patterns}]\ndeny = [\"select x\"]\n");
+        policy(&rule).rules[0].matches(&Facts {
+            subject: Subject::Component {
+                path: "migrations/5b61_x/migration.wasm",
+                digest: None,
+                signature,
+            },
+            ..component("5b61")
+        })
+    };
+    assert!(matches("\"release\"", &by(&["release"])));
+    assert!(matches("\"rel*\", \"vendor*\"", &by(&["vendor-a"])));
+    assert!(matches("\"vendor*\"", &by(&["release", "vendor-a"])));
+    assert!(!matches("\"vendor*\"", &by(&["release"])));
+    let void = Signature::Void(VoidSignature::Mismatch);
+    for unsigned in [&Signature::Absent, &void] {
+        assert!(!matches("\"*\"", unsigned));
+    }
+    let all = policy(&format!(
+        "{SIGNERS}[[rule]]\nsigners = [\"*\"]\ndeny = [\"select x\"]\n"
+    ));
+    assert!(!all.rules[0].matches(&sql("a")));
+    let error = Policy::parse(&format!(
+        "{SIGNERS}[[rule]]\nsigners = [\"relase\"]\ngrant = [\"select x\"]\n"
+    ));
+    let error = error.unwrap_err();
+    assert_eq!(error.line, Some(4));
+    assert!(error.message.contains("did you mean `release`?"), "{error}");
+}
+
+#[test]
+fn a_signature_that_counts_for_nothing_is_told_to_whom_it_might_have_helped() {
+    let policy = policy(&format!(
+        "{SIGNERS}[[rule]]\nsigners = [\"release\"]\ngrant = [\"select users\"]\n[[rule]]\ngrant = [\"select pets\"]\n"
+    ));
+    let decide = |asked: &str| {
+        let facts = Facts {
+            subject: Subject::Component {
+                path: "x.wasm",
+                digest: None,
+                signature: &Signature::Void(VoidSignature::UnknownKey),
+            },
+            ..component("a")
+        };
+        let asked = asked.parse().unwrap();
+        policy.decide(&facts, Some(&asked), Limits::default())
+    };
+    let reasons = decide("select users").reasons();
+    assert_eq!(reasons.len(), 2, "{reasons:?}");
+    assert!(reasons[1].contains("it is by a key that is not in [signers]"));
+    assert!(decide("select pets").reasons().is_empty());
 }
 
 #[test]

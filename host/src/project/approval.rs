@@ -6,6 +6,7 @@ use crate::config::Root;
 use crate::digest::Digest;
 use crate::migration::{PrepareError, Standing};
 use crate::revision::{Direction, RevisionId};
+use crate::signature::Signature;
 use crate::source::{Approval, Body, Lock, SourceError, SourceRevision};
 
 /// What one revision asks for, and what was last approved of it.
@@ -24,6 +25,8 @@ pub struct Petition {
     pub caps: Vec<(&'static str, String)>,
     /// What the policy has against it.
     pub objections: Vec<String>,
+    /// Who signed it, by the keys of the policy.
+    pub signature: Signature,
     /// The last approval, be it for this content or for an earlier one.
     pub approval: Option<Approval>,
 }
@@ -63,6 +66,7 @@ impl Petition {
                 |error| vec![error.to_string()],
                 |decision| decision.reasons(),
             ),
+            signature: project.signature(&source.body)?,
             approval: lock.approval(source.revision.id.as_str()).cloned(),
         })
     }

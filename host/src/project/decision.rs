@@ -7,7 +7,8 @@ use crate::capability::{Capabilities, Grant, Limits};
 use crate::migration::{MigrationError, PrepareError};
 use crate::policy::{Decision, Facts, Policy, Rule, Subject};
 use crate::revision::RevisionId;
-use crate::source::{Body, SourceRevision};
+use crate::signature::Signature;
+use crate::source::{Body, SourceError, SourceRevision};
 
 /// What to do where a policy does not allow what is asked for.
 pub const ASK_THE_OPERATOR: &str =
@@ -44,7 +45,8 @@ impl Project {
     /// everything that SQL files can.
     ///
     /// # Errors
-    /// [`RequestError::Unknown`], and [`RequestError::Unreadable`] where a rule knows components by their digests.
+    /// [`RequestError::Unknown`], [`RequestError::Unreadable`] where a rule knows components by their digests, and
+    /// [`RequestError::Signature`] where the policy has signers.
     pub fn decision(&self, revision: &RevisionId) -> Result<Decision, RequestError> {
         let migrations = self.migrations();
         let source = migrations
@@ -54,6 +56,7 @@ impl Project {
             grant,
             missing: Capabilities::NONE,
             denied: Vec::new(),
+            void: None,
         };
         let Some(policy) = &self.policy else {
             return Ok(admitted(match &source.body {
@@ -74,7 +77,7 @@ impl Project {
     /// The rules that are about none of the migrations: those of which something else was meant, or that have had their day.
     ///
     /// # Errors
-    /// [`RequestError::Unreadable`] where a rule knows components by their digests.
+    /// As [`Project::decision`].
     pub fn idle_rules(&self) -> Result<Vec<&Rule>, RequestError> {
         let Some(policy) = &self.policy else {
             return Ok(Vec::new());
@@ -88,7 +91,18 @@ impl Project {
         Ok(idle)
     }
 
-    /// Tells what rules may ask of a migration. Its component is read only for rules that know it by its digest.
+    /// Who signed a migration by the keys of the policy. Nobody signs SQL files.
+    pub(super) fn signature(&self, body: &Body) -> Result<Signature, SourceError> {
+        match (body, &self.policy) {
+            (Body::Component(component), Some(policy)) if policy.asks_for_signatures() => {
+                component.signature(&policy.signers)
+            }
+            _ => Ok(Signature::Absent),
+        }
+    }
+
+    /// Tells what rules may ask of a migration. Its component is read only for rules that know it by its digest, and where
+    /// there is a signature to hold against it.
     fn with_facts<T>(
         &self,
         policy: &Policy,
@@ -105,6 +119,9 @@ impl Project {
             Body::Sql(_) => source.revision.path.clone(),
         };
         let path = path.as_str();
+        let signature = self
+            .signature(&source.body)
+            .map_err(RequestError::Signature)?;
         let subject = match &source.body {
             Body::Component(component) => Subject::Component {
                 path,
@@ -112,6 +129,7 @@ impl Project {
                     true => Some(component.digest().map_err(RequestError::Unreadable)?),
                     false => None,
                 },
+                signature: &signature,
             },
             Body::Sql(_) => Subject::Sql { path },
         };

@@ -18,6 +18,9 @@ pub enum RequestError {
     /// A rule of the policy knows components by their digests, and this one cannot be read.
     #[error("a rule of the policy asks for the digest of each component: {0}")]
     Unreadable(SourceError),
+    /// The policy has signers, and a signature, or the component that it is of, cannot be read.
+    #[error("the policy asks who signed each component: {0}")]
+    Signature(SourceError),
     /// The file system refuses.
     #[error("cannot write {path}")]
     Write {

@@ -14,6 +14,7 @@ use super::manifest::{MANIFEST_FILE, Manifest};
 use super::parameters;
 use super::seal::Seal;
 use crate::digest::Digest;
+use crate::signature::{self, Signature, Signers};
 
 /// The languages that `whimbrel build` compiles.
 const COMPILED: [&str; 1] = ["rust"];
@@ -27,6 +28,7 @@ pub struct Component {
     manifest: Manifest,
     files: Arc<dyn Files>,
     facts: OnceLock<Facts>,
+    signature: OnceLock<(Signers, Signature)>,
 }
 
 /// What is known of the component's file once it was read.
@@ -51,6 +53,7 @@ impl Component {
             manifest,
             files,
             facts: OnceLock::new(),
+            signature: OnceLock::new(),
         }
     }
 
@@ -112,6 +115,70 @@ impl Component {
         }
     }
 
+    /// Where its signature is, if it has one, relative to the project.
+    pub fn signature_path(&self) -> Utf8PathBuf {
+        Utf8PathBuf::from(format!("{}.{}", self.path(), signature::EXTENSION))
+    }
+
+    /// Who signed the component: the content that [`digest`](Self::digest) tells, and no other one later. Held against it when
+    /// first asked for; without a signature the component is not read.
+    ///
+    /// # Errors
+    /// When there is a signature, and it or the component cannot be read. What is there and cannot be read is never taken for
+    /// absent, or a rule that denies something to a signer would be lost.
+    pub fn signature(&self, signers: &Signers) -> Result<Signature, SourceError> {
+        if let Some((known, signature)) = self.signature.get()
+            && known == signers
+        {
+            return Ok(signature.clone());
+        }
+        let signature = match self.signature_text()? {
+            None => Signature::Absent,
+            Some(text) => signers.judge(&text, &self.bytes()?),
+        };
+        let (known, first) = self
+            .signature
+            .get_or_init(|| (signers.clone(), signature.clone()));
+        // Another thread may have been first, and what was said once stays.
+        Ok(if known == signers {
+            first.clone()
+        } else {
+            signature
+        })
+    }
+
+    fn signature_text(&self) -> Result<Option<String>, SourceError> {
+        let path = self.signature_path();
+        let bytes = match self.files.read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.lists(&path) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(SourceError::io(path, error)),
+        };
+        if bytes.len() > signature::MAX_BYTES {
+            let problem = Problem::Oversized(signature::MAX_BYTES);
+            return Err(SourceError::new(path, problem));
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Ok(Some(text)),
+            Err(_) => Err(SourceError::new(path, Problem::NotUtf8)),
+        }
+    }
+
+    /// Whether a file is in its folder after all, as a link that leads nowhere is.
+    fn lists(&self, path: &Utf8Path) -> bool {
+        let folder = match path.parent() {
+            None => return false,
+            Some(folder) if folder.as_str().is_empty() => Utf8Path::new("."),
+            Some(folder) => folder,
+        };
+        let entries = self.files.list(folder).unwrap_or_default();
+        entries
+            .iter()
+            .any(|entry| Some(entry.name.as_str()) == path.file_name())
+    }
+
     /// What the component itself says that it asks for; `None` where it does not say.
     ///
     /// # Errors
@@ -146,8 +213,9 @@ impl Component {
         })
     }
 
-    /// The digest of what the component is built from: every file of the folder but the manifest, Wasm modules,
-    /// hidden files and build folders (`target`, `node_modules`, `__pycache__`). `None` when nothing is built here.
+    /// The digest of what the component is built from: every file of the folder but the manifest, Wasm modules, their
+    /// signatures, hidden files and build folders (`target`, `node_modules`, `__pycache__`). `None` when nothing is built
+    /// here.
     ///
     /// # Errors
     /// When a file cannot be read.
@@ -176,6 +244,7 @@ impl Component {
             let path = join(folder, &entry.name);
             let is_source = !entry.name.starts_with('.')
                 && !entry.name.ends_with(".wasm")
+                && !entry.name.ends_with(".wasm.minisig")
                 && entry.name != MANIFEST_FILE;
             match entry.kind {
                 EntryKind::Folder if BUILD_FOLDERS.contains(&entry.name.as_str()) => {}

@@ -137,6 +137,9 @@ pub enum Problem {
     /// The component changed after its digest was taken.
     #[error("changed while the run was going on")]
     Changed,
+    /// There is a signature, and it is too large to be one.
+    #[error("has more than {0} bytes, and should be a signature of minisign")]
+    Oversized(usize),
     /// What the component says that it asks for cannot be read.
     #[error("{0}; build it again")]
     Seal(String),

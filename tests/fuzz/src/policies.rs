@@ -3,12 +3,14 @@
 use whimbrel::capability::{Capabilities, Limits};
 use whimbrel::digest::Digest;
 use whimbrel::policy::{Decision, Facts, Policy, Rule, Subject};
+use whimbrel::signature::Signature;
 
 pub(crate) const SEEDS: &[&str] = &[
     "[[rule]]\nkind = \"component\"\ngrant = [\"select *\", \"update users(email)\"]\ndeny = [\"select users(password)\"]\n",
     "[[rule]]\nrevisions = [\"5b*\", \"a1\"]\nlabels = [\"peo*\"]\ngrant = [\"create table tag_*\", \"insert *.*\"]\n\n[[rule]]\ndeny = [\"create table *\"]\n",
     "[[rule]]\ncomponents = [\"migrations/*/migration.wasm\", \"sha256:2d711642b726b04401627ca9fbac32f5c8530fb1903cc4db02258717921a4881\"]\ngrant = [\"select users(id)\"]\ncap = { memory = \"64MiB\", time = \"2s\", rows-written = 5, handles = 1 }\n",
     "[[rule]]\nkind = \"sql\"\ngrant = [\"code view *\", \"extension \\\"uuid-ossp\\\"\"]\ncap = { statements = 10, fuel = 1, log-lines = 3, log-bytes = \"1KiB\" }\n[[rule]]\n# all\ngrant = [\"delete logs\"]\n",
+    "[signers]\nrelease = \"RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3\"\n[[rule]]\nsigners = [\"rel*\"]\ngrant = [\"select *\"]\n",
 ];
 
 /// What is asked for, from nothing to more than most rules give.
@@ -46,17 +48,22 @@ pub(crate) fn policy(text: &str) {
             return;
         }
     };
+    let signed = Signature::By(vec!["release".to_owned()]);
+    let component = |signature| Subject::Component {
+        path: "migrations/5b61_x/migration.wasm",
+        digest: Some(Digest::of(b"x")),
+        signature,
+    };
     let subjects = [
-        Subject::Component {
-            path: "migrations/5b61_x/migration.wasm",
-            digest: Some(Digest::of(b"x")),
-        },
+        component(&Signature::Absent),
+        component(&signed),
         Subject::Sql {
             path: "migrations/5b61_x.sql",
         },
     ];
     let backwards = Policy {
         rules: policy.rules.iter().rev().cloned().collect(),
+        signers: policy.signers.clone(),
     };
     for subject in subjects {
         for request in REQUESTS {
@@ -101,6 +108,7 @@ fn without_each(policy: &Policy, mut then: impl FnMut(&Rule, &Policy)) {
     for (at, left_out) in policy.rules.iter().enumerate() {
         let mut rules = policy.rules.clone();
         rules.remove(at);
-        then(left_out, &Policy { rules });
+        let signers = policy.signers.clone();
+        then(left_out, &Policy { rules, signers });
     }
 }

@@ -1,5 +1,7 @@
 //! The operator's policy, as it decides what `whimbrel upgrade` runs.
 
+mod signers;
+
 use std::fs;
 use std::os::unix::fs::symlink;
 
@@ -332,8 +334,12 @@ async fn what_is_no_policy_is_never_taken_for_none() {
             "policy.toml:4: `eat x` is no capability",
         ),
         (
-            "[[rule]]\nsigners = [\"me\"]\n",
-            "policy.toml:2: rules cannot name signers",
+            "[[rule]]\nsigners = [\"me\"]\ndeny = [\"select x\"]\n",
+            "policy.toml:1: no key in [signers] is called `me`",
+        ),
+        (
+            "[signers]\nme = \"minisign.pub\"\n",
+            "policy.toml:2: the key of `me` is no public key of minisign",
         ),
         (
             "[[rule]]\nrevisions = [\"people@*\"]\n",

@@ -97,6 +97,7 @@ fn files(folder: &Utf8Path) -> Vec<Utf8PathBuf> {
 /// Whom each room of the host must not know.
 const FORBIDDEN: &str = "
     policy: build config driver engine event graph history migration plan project source sql target wasm
+    signature: build config driver engine event graph history migration plan policy project source sql target wasm
     capability: build config driver engine event graph history migration plan project source sql target wasm
     revision:  build driver engine event graph history migration plan project source sql target wasm
     graph:     build config driver engine event history migration plan project source sql target wasm
