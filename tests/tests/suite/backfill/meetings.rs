@@ -83,7 +83,7 @@ fn a_reader_that_stays_is_waited_for_at_both_ends() {
         let reading = loop {
             // Between the two ends.
             let found = engine.backfill_status(Some(&id("b"))).await.unwrap();
-            if found.first().is_some() {
+            if !found.is_empty() {
                 let reading = client.transaction().await.unwrap();
                 reading
                     .batch_execute("SELECT count(*) FROM items")

@@ -16,12 +16,13 @@ const COMMIT_NOW: &str = "SELECT; COMMIT";
 const COMMIT_DEFERRED: &str = "SET LOCAL synchronous_commit = off; COMMIT";
 
 /// The constraints whose check can be put off, and those of them whose check is put off unless a transaction says
-/// otherwise.
+/// otherwise. The one that is to fail as long as a guest is in a transaction is looked at by COMMIT alone.
 pub(super) const DEFERRABLE: &str = "SELECT \
         pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', '), \
         pg_catalog.string_agg(pg_catalog.format('%I.%I', n.nspname, c.conname), ', ') FILTER (WHERE c.condeferred) \
     FROM pg_catalog.pg_constraint c JOIN pg_catalog.pg_namespace n ON n.oid OPERATOR(pg_catalog.=) c.connamespace \
-    WHERE c.condeferrable";
+    WHERE c.condeferrable AND NOT EXISTS (SELECT FROM pg_catalog.pg_class t \
+        WHERE t.oid OPERATOR(pg_catalog.=) c.conrelid AND t.relname OPERATOR(pg_catalog.=) 'whimbrel_pending')";
 
 /// The names of constraints, as a list.
 struct Deferrable {
