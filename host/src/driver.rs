@@ -361,6 +361,19 @@ pub trait Session: Send {
         limit: ResultLimit,
     ) -> Result<Rows, DriverError>;
 
+    /// The same in the host's name, where columns may be of any type, as those of other people's tables are.
+    ///
+    /// # Errors
+    /// As [`Session::query`].
+    async fn query_table(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        self.query(sql, params, limit).await
+    }
+
     /// Opens a cursor over a statement that reads.
     ///
     /// # Errors

@@ -64,7 +64,7 @@ async fn within_memory(
         bytes: LARGEST,
     };
     let rows = session
-        .query(&statement.sql, &statement.params, limit)
+        .query_table(&statement.sql, &statement.params, limit)
         .await?;
     Ok(Batch::from(rows))
 }
@@ -83,7 +83,7 @@ pub(super) async fn read(
     statement: &Statement,
 ) -> Result<Vec<Vec<Value>>, DriverError> {
     let found = session
-        .query(&statement.sql, &statement.params, ResultLimit::NONE)
+        .query_table(&statement.sql, &statement.params, ResultLimit::NONE)
         .await?;
     Ok(found.into_rows())
 }
@@ -255,7 +255,7 @@ impl Job {
         } else {
             let again = self.read_unwritten(&prepared.span);
             let rows = session
-                .query(&again.sql, &again.params, ResultLimit::NONE)
+                .query_table(&again.sql, &again.params, ResultLimit::NONE)
                 .await?;
             let again = self.judge(Batch::from(rows), transformer).await?;
             let first = done.counts;

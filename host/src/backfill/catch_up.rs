@@ -78,7 +78,9 @@ impl Job {
                     return Err(BackfillError::Unfit("it has no code".to_owned()));
                 };
                 let Statement { sql, params } = self.read_noted(last);
-                let rows = session.query(&sql, &params, ResultLimit::NONE).await?;
+                let rows = session
+                    .query_table(&sql, &params, ResultLimit::NONE)
+                    .await?;
                 let judged = self.judge(Batch::from(rows), transformer).await?;
                 let done = self.write_carefully(session, &judged).await?;
                 (done, self.keys_of(&judged.rows))

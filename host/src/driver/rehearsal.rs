@@ -169,6 +169,16 @@ impl Session for Rehearsal {
         Ok(rows)
     }
 
+    async fn query_table(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        self.check(sql)?;
+        self.session.query_table(sql, params, limit).await
+    }
+
     async fn query(
         &mut self,
         sql: &str,

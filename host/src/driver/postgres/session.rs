@@ -582,6 +582,17 @@ impl Session for PostgresSession {
         self.leave(result)
     }
 
+    async fn query_table(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        self.enter()?;
+        let result = self.query_table_inner(sql, params, limit).await;
+        self.leave(result)
+    }
+
     async fn open_cursor(&mut self, sql: &str, params: &[Value]) -> Result<CursorId, DriverError> {
         self.enter()?;
         let result = self.open_cursor_inner(sql, params).await;

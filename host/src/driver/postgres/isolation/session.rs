@@ -436,6 +436,15 @@ impl Session for IsolatedSession {
         self.active().query(sql, params, limit).await
     }
 
+    async fn query_table(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        self.active().query_table(sql, params, limit).await
+    }
+
     async fn open_cursor(&mut self, sql: &str, params: &[Value]) -> Result<CursorId, DriverError> {
         self.active().open_cursor(sql, params).await
     }
