@@ -49,7 +49,7 @@ fn number(variable: &str, default: u32) -> u32 {
 fn project(db: &Database, rows: u32, code: Code) -> Project {
     let project = Project::empty().on(db);
     let pace = match rows {
-        ROWS => "batch = \"20ms\"\nrate = 12000\n",
+        ROWS => "batch = \"20ms\"\nrate = 1000\n",
         _ => "batch = \"100ms\"\n",
     };
     project.write("whimbrel.toml", format!("[backfill]\n{pace}"));
