@@ -469,7 +469,7 @@ impl Worker {
                     // The row is found by taking fewer and fewer of them.
                     tools.writer.rollback().await?;
                     next = None;
-                    if !is_single {
+                    if !(is_single && most == 1) {
                         is_single = most == 1;
                         pace.shrink();
                         continue;
