@@ -3,8 +3,8 @@
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
     AlterFunctionStmt, AlterPolicyStmt, CreateCastStmt, CreateExtensionStmt, CreateFunctionStmt,
-    CreatePolicyStmt, CreateTrigStmt, DefElem, FunctionParameter, Node, ReturnStmt, RuleStmt,
-    VariableSetKind, ViewStmt,
+    CreateOpClassItem, CreatePolicyStmt, CreateTrigStmt, DefElem, FunctionParameter, Node,
+    ReturnStmt, RuleStmt, VariableSetKind, ViewStmt,
 };
 
 use super::names::{dotted, given, written};
@@ -380,6 +380,49 @@ impl Walker<'_> {
 
     pub(super) fn code_operator(&mut self, name: &[Node]) -> Walked {
         self.ask_for_code(Code::Operator, &dotted(name)?).map(drop)
+    }
+
+    /// What is called by an index that goes by an operator class.
+    pub(super) fn class_item(&mut self, node: &Node) -> Walked {
+        const OPERATOR: i32 = 1;
+        const FUNCTION: i32 = 2;
+        let NodeEnum::CreateOpClassItem(item) = inner(node)? else {
+            return Err(misplaced(inner(node)?));
+        };
+        let CreateOpClassItem {
+            itemtype,
+            name,
+            number: _,
+            order_family: _,
+            class_args,
+            storedtype,
+        } = item;
+        self.each(class_args, |walker, node| match inner(node)? {
+            NodeEnum::TypeName(name) => walker.type_name(Some(name)),
+            other => Err(misplaced(other)),
+        })?;
+        self.type_name(storedtype.as_ref())?;
+        match (*itemtype, name) {
+            (OPERATOR, Some(name)) => self.operator(&name.objname, -1),
+            (FUNCTION, Some(name)) => self.support(&dotted(&name.objname)?),
+            _ => Ok(()),
+        }
+    }
+
+    /// A function that indexes call. The server's own for that are in no list.
+    fn support(&mut self, function: &Name) -> Walked {
+        let is_free = function
+            .schema
+            .as_deref()
+            .is_none_or(|schema| schema == "pg_catalog")
+            && !known::is_forbidden_function(&function.name);
+        match is_free {
+            true => {
+                self.overloads(function, -1);
+                Ok(())
+            }
+            false => self.call(function, -1),
+        }
     }
 
     pub(super) fn create_extension(&mut self, create: &CreateExtensionStmt) -> Walked {

@@ -363,14 +363,18 @@ impl Walker<'_> {
     }
 
     /// Whoever uses an operator calls its function, and the planner those that estimate.
-    fn operator_option(&mut self, node: &Node) -> Walked {
+    pub(super) fn operator_option(&mut self, node: &Node) -> Walked {
         match inner(node)? {
             NodeEnum::DefElem(option) => match option.defname.to_ascii_lowercase().as_str() {
                 "function" | "procedure" => {
                     self.called_later(&dotted_node(given(option.arg.as_deref())?)?)
                 }
                 "restrict" | "join" => {
-                    let name = dotted_node(given(option.arg.as_deref())?)?;
+                    let Some(name) = option.arg.as_deref() else {
+                        // NONE
+                        return Ok(());
+                    };
+                    let name = dotted_node(name)?;
                     match name.name.ends_with("sel") {
                         true => {
                             self.overloads(&name, option.location);

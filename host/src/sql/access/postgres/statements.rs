@@ -102,11 +102,18 @@ impl Walker<'_> {
             NodeEnum::AlterPolicyStmt(alter) => self.alter_policy(alter),
             NodeEnum::ViewStmt(view) => self.create_view(view),
             NodeEnum::CreateCastStmt(create) => self.create_cast(create),
-            NodeEnum::CreateOpClassStmt(create) => self.code_operator(&create.opclassname),
+            NodeEnum::CreateOpClassStmt(create) => {
+                self.code_operator(&create.opclassname)?;
+                self.each(&create.items, Self::class_item)
+            }
             NodeEnum::CreateOpFamilyStmt(create) => self.code_operator(&create.opfamilyname),
-            NodeEnum::AlterOpFamilyStmt(alter) => self.code_operator(&alter.opfamilyname),
+            NodeEnum::AlterOpFamilyStmt(alter) => {
+                self.code_operator(&alter.opfamilyname)?;
+                self.each(&alter.items, Self::class_item)
+            }
             NodeEnum::AlterOperatorStmt(alter) => {
-                self.code_operator(&given(alter.opername.as_ref())?.objname)
+                self.code_operator(&given(alter.opername.as_ref())?.objname)?;
+                self.each(&alter.options, Self::operator_option)
             }
             NodeEnum::AlterTypeStmt(alter) => self.alter_other(Kind::Type, &alter.type_name),
 
