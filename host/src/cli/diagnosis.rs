@@ -561,3 +561,23 @@ fn repair_hint(error: &RepairError) -> &'static str {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn values_that_the_database_quotes_do_not_reach_the_terminal_as_they_are() {
+        const TEXT: &str = "invalid input: \"\u{1b}]0;x\u{7}\u{85}\u{2067}\"";
+        let failure = Failure::Driver(DriverError::Database(Box::new(DatabaseError {
+            message: TEXT.to_owned(),
+            detail: Some(TEXT.to_owned()),
+            hint: Some(TEXT.to_owned()),
+            ..DatabaseError::default()
+        })));
+        let diagnosis = Diagnosis::of(&failure);
+        assert_eq!(diagnosis.title, "invalid input: \"]0;x\"");
+        let shown = format!("{diagnosis:?}");
+        assert!(!shown.contains("\\u{"), "{shown}");
+    }
+}

@@ -210,3 +210,62 @@ impl From<Direction> for context::StepDirection {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TEXT: &str = "\u{1b}[2Ja\u{9b}31mb\u{202e}c\n  at line 1";
+    const SHOWN: &str = "[2Ja31mbc\n  at line 1";
+
+    #[test]
+    fn what_a_guest_gives_up_with_has_no_escapes() {
+        let said = failure(types::Failure {
+            message: TEXT.to_owned(),
+            hint: Some(TEXT.to_owned()),
+            trace: Some(TEXT.to_owned()),
+            cause: Some(types::DbError {
+                sqlstate: Some(TEXT.to_owned()),
+                message: TEXT.to_owned(),
+                detail: Some(TEXT.to_owned()),
+                hint: Some(TEXT.to_owned()),
+                position: None,
+                schema: None,
+                table: Some(TEXT.to_owned()),
+                column: None,
+                constraint: Some(TEXT.to_owned()),
+            }),
+        });
+        let shown = || Some(SHOWN.to_owned());
+        let wanted = Failure {
+            message: SHOWN.to_owned(),
+            hint: shown(),
+            trace: shown(),
+            cause: Some(DatabaseError {
+                sqlstate: shown(),
+                message: SHOWN.to_owned(),
+                detail: shown(),
+                hint: shown(),
+                table: shown(),
+                constraint: shown(),
+                ..DatabaseError::default()
+            }),
+            ..Failure::default()
+        };
+        assert_eq!(said, wanted);
+    }
+
+    #[test]
+    fn what_a_guest_calls_denied_has_no_escapes() {
+        let denied = DriverError::from(types::Denial {
+            operation: TEXT.to_owned(),
+            object: TEXT.to_owned(),
+            reason: TEXT.to_owned(),
+        });
+        assert!(
+            !denied
+                .to_string()
+                .contains(['\u{1b}', '\u{9b}', '\u{202e}'])
+        );
+    }
+}
