@@ -11,6 +11,7 @@ mod keys;
 mod languages;
 mod machines;
 mod meetings;
+mod pooled;
 mod property;
 mod protocol;
 mod relay;

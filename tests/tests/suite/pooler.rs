@@ -68,7 +68,7 @@ async fn held_by(lock: &mut dyn RunLock) -> Option<Holder> {
 }
 
 /// Demands that the server connections that the pooler shares are as they were.
-async fn nothing_is_left_behind(url: &str) {
+pub(crate) async fn nothing_is_left_behind(url: &str) {
     let sql = "SELECT (SELECT count(*) FROM pg_prepared_statements) + (SELECT count(*) FROM pg_listening_channels()) \
         + (SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()) \
         + (SELECT count(*) FROM pg_class WHERE relpersistence = 't' AND relnamespace = pg_my_temp_schema()), \

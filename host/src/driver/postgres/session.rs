@@ -201,6 +201,8 @@ impl PostgresSession {
     fn failed(&mut self, error: tokio_postgres::Error) -> DriverError {
         let error = self.link.translate(error);
         self.access.failed();
+        // Others may have changed what they return, which the server refuses each time.
+        self.statements.clear();
         if self.transaction == Transaction::Open {
             self.transaction = Transaction::Failed;
         }
@@ -283,13 +285,17 @@ impl PostgresSession {
         self.send(client.execute_raw(&statement, &params)).await
     }
 
-    /// The prepared form of a migration's statement.
+    /// The prepared form of a migration's statement, or of one of the host's about tables of others.
     async fn prepared(&mut self, sql: &str) -> Result<tokio_postgres::Statement, DriverError> {
         if let Some(statement) = self.statements.get(sql) {
             return Ok(statement);
         }
         self.check(sql).await?;
-        self.expect_changes(sql);
+        match self.authority {
+            // It changes neither definitions nor settings.
+            Authority::Host => self.unsettled |= self.opening.route() == Route::Pooled,
+            _ => self.expect_changes(sql),
+        }
         self.has_prepared = true;
         let client = self.link.client.clone();
         let statement = self.send(client.prepare(sql)).await?;
@@ -467,6 +473,7 @@ impl Session for PostgresSession {
             }
             Route::Pooled if self.has_prepared => {
                 self.link = Link::open(&self.connection, |_| {}).await?;
+                self.statements.clear();
                 self.has_prepared = false;
             }
             Route::Direct | Route::Pooled => {}
@@ -588,9 +595,26 @@ impl Session for PostgresSession {
         params: &[Value],
         limit: ResultLimit,
     ) -> Result<Rows, DriverError> {
+        // Behind a pooler what is prepared is there only in the transaction that has prepared it.
+        let is_alone =
+            self.transaction == Transaction::None && self.opening.route() != Route::Direct;
+        if is_alone {
+            self.begin().await?;
+        }
         self.enter()?;
-        let result = self.query_table_inner(sql, params, limit).await;
-        self.leave(result)
+        let result = self.query_prepared(sql, params, limit).await;
+        let result = self.leave(result);
+        if is_alone {
+            match &result {
+                Ok(_) => self
+                    .commit(&[], Durability::Deferred)
+                    .await
+                    .map_err(DriverError::from)?,
+                // It can only fail with the connection.
+                Err(_) => drop(self.rollback().await),
+            }
+        }
+        result
     }
 
     async fn open_cursor(&mut self, sql: &str, params: &[Value]) -> Result<CursorId, DriverError> {

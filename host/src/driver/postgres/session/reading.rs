@@ -34,21 +34,9 @@ impl PostgresSession {
         self.query_prepared(sql, params, limit).await
     }
 
-    /// A query of the host's whose columns may be of any type. tokio-postgres asks the server for types that it does not know, and
-    /// waits for the answer without reading that to the query itself, unless it has prepared it before.
-    pub(super) async fn query_table_inner(
-        &mut self,
-        sql: &str,
-        params: &[Value],
-        limit: ResultLimit,
-    ) -> Result<Rows, DriverError> {
-        match self.is_adrift() {
-            true => self.query_own(sql, params, limit).await,
-            false => self.query_prepared(sql, params, limit).await,
-        }
-    }
-
-    async fn query_prepared(
+    /// A query whose columns may be of any type. tokio-postgres asks the server for types that it does not know, and waits for
+    /// the answer without reading that to the query itself, unless it has prepared it before.
+    pub(super) async fn query_prepared(
         &mut self,
         sql: &str,
         params: &[Value],
