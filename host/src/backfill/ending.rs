@@ -38,21 +38,55 @@ impl Job {
         settings: &Settings,
         changes: &[String],
     ) -> Result<Record, BackfillError> {
-        let revision = self.revision.as_str();
-        let found = self.store.read(session, Some(revision)).await?;
-        let known = found
-            .into_iter()
-            .next()
-            .filter(|record| record.state != State::Done);
-        match known {
+        let known = self.record(session).await?;
+        match known.filter(|record| record.state != State::Done) {
             Some(record) => self.go_on(session, record, changes).await?,
             None => self.start(session, settings).await?,
         }
+        let found = self.record(session).await?;
+        found.ok_or_else(|| BackfillError::Unproven("its own row is not there".to_owned()))
+    }
+
+    /// Takes part in what another run has begun, and changes nothing of it.
+    ///
+    /// # Errors
+    /// [`BackfillError::Stopped`] or [`BackfillError::Failed`] where it has ended, or another [`BackfillError`].
+    pub(crate) async fn under_way(
+        &self,
+        session: &mut dyn Session,
+    ) -> Result<Record, BackfillError> {
+        let known = self.record(session).await?;
+        let Some(record) = known.filter(|record| record.state != State::Done) else {
+            return Err(BackfillError::Unfit("it is not under way any more".to_owned()));
+        };
+        match record.state {
+            State::Stopped => return Err(BackfillError::Stopped),
+            State::Failed => return Err(BackfillError::Failed(record.reason)),
+            State::Running | State::Paused | State::Done => {}
+        }
+        self.check_known(session, &record).await?;
+        Ok(record)
+    }
+
+    async fn record(&self, session: &mut dyn Session) -> Result<Option<Record>, BackfillError> {
+        let revision = self.revision.as_str();
         let found = self.store.read(session, Some(revision)).await?;
-        found
-            .into_iter()
-            .next()
-            .ok_or_else(|| BackfillError::Unproven("its own row is not there".to_owned()))
+        Ok(found.into_iter().next())
+    }
+
+    async fn check_known(
+        &self,
+        session: &mut dyn Session,
+        record: &Record,
+    ) -> Result<(), BackfillError> {
+        if record.direction != self.direction.name() {
+            return Err(BackfillError::Unfit(format!(
+                "its {} has begun and is not done: finish that first",
+                record.direction
+            )));
+        }
+        self.expects(record)?;
+        self.check_trigger(session).await
     }
 
     async fn go_on(
@@ -61,14 +95,7 @@ impl Job {
         record: Record,
         changes: &[String],
     ) -> Result<(), BackfillError> {
-        if record.direction != self.direction.name() {
-            return Err(BackfillError::Unfit(format!(
-                "its {} has begun and is not done: finish that first",
-                record.direction
-            )));
-        }
-        self.expects(&record)?;
-        self.check_trigger(session).await?;
+        self.check_known(session, &record).await?;
         let mut settings = record.settings;
         for change in changes {
             settings

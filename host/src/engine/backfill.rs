@@ -37,6 +37,8 @@ pub enum BackfillMode {
     Attached,
     /// Workers; the run makes all ready for them, and leaves out what depends on it.
     Detached,
+    /// The run itself, where they are under way: it begins none, and goes on with none that was stopped or has failed.
+    UnderWay,
 }
 
 /// A backfill that is begun.
@@ -202,7 +204,12 @@ impl Engine {
         }
         let mut tries = Tries::new(&self.patience);
         loop {
-            let begun = job.begin(session, &settings, &self.backfills.changes).await;
+            let begun = match self.backfills.mode {
+                BackfillMode::UnderWay => job.under_way(session).await,
+                BackfillMode::Attached | BackfillMode::Detached => {
+                    job.begin(session, &settings, &self.backfills.changes).await
+                }
+            };
             let error = match begun {
                 Ok(record) => {
                     return Ok(Begun {

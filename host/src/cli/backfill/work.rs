@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whimbrel::backfill::{BackfillError, State, Status};
-use whimbrel::engine::{Aftermath, Cause, Engine, Patience, RunFailure};
+use whimbrel::engine::{
+    Aftermath, BackfillMode, Backfills, Cause, Engine, Patience, RunFailure,
+};
 use whimbrel::event::RunReport;
 use whimbrel::migration::Cancel;
 use whimbrel::plan::Step;
@@ -39,6 +41,11 @@ pub(super) fn work(
         patience: Patience {
             lock_wait: LOCK_WAIT,
             ..Patience::default()
+        },
+        // What is stopped while this waits for the lock stays stopped.
+        backfills: Backfills {
+            mode: BackfillMode::UnderWay,
+            ..Backfills::default()
         },
         pinning: Pinning::AsIs,
         ..RunOptions::default()

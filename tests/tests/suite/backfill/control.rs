@@ -85,6 +85,37 @@ on_every_database! {
         assert_eq!(db.value(WRONG).await, "0");
     }
 
+    async fn a_run_that_only_ends_what_is_under_way_begins_and_resumes_nothing(db: Database) {
+        let over = |mode| {
+            let mut engine = engine(&db, folder(&db, 100, COUNTING));
+            engine.backfills.mode = mode;
+            engine
+        };
+        let reason = |failure: &whimbrel::engine::RunFailure| match &*failure.cause {
+            Cause::Backfill { source, .. } => (**source).to_string(),
+            other => panic!("{other:?}"),
+        };
+        up(&over(BackfillMode::Attached), "a").await.unwrap();
+        let concluding = over(BackfillMode::UnderWay);
+        let failure = up(&concluding, "b").await.unwrap_err();
+        assert_eq!(reason(&failure), "it is not under way any more");
+        assert_eq!(leftovers(&db).await, [""; 0]);
+
+        up(&over(BackfillMode::Detached), "b").await.unwrap();
+        concluding.work_on(&id("b")).await.unwrap();
+        for (state, told) in [(State::Stopped, "it was stopped"), (State::Failed, "")] {
+            concluding.set_backfill_state(&id("b"), state).await.unwrap();
+            let failure = up(&concluding, "b").await.unwrap_err();
+            assert!(reason(&failure).starts_with(told), "{}", reason(&failure));
+            let status = concluding.backfill_status(None).await.unwrap().remove(0);
+            assert_eq!(status.state, state);
+        }
+        concluding.set_backfill_state(&id("b"), State::Running).await.unwrap();
+        up(&concluding, "b").await.unwrap();
+        assert_eq!(versions(&db).await, ["b"]);
+        assert_eq!(db.value(WRONG).await, "0");
+    }
+
     async fn given_up_it_is_as_if_it_had_not_begun(db: Database) {
         let engine = Arc::new(slow(&db));
         let running = tokio::spawn({ let engine = Arc::clone(&engine); async move { up(&engine, "b").await } });
