@@ -79,7 +79,19 @@ impl Console {
 
     /// The guest's own account of why it trapped: its panic message, or the exception on its stderr.
     pub(super) fn last_words(&self) -> Option<String> {
-        self.panic.clone().or_else(|| self.exception().cloned())
+        self.panic
+            .clone()
+            .or_else(|| self.rust_panic())
+            .or_else(|| self.exception().cloned())
+    }
+
+    /// The panic of a Rust program that has no hook of the SDK's: the place, and the first line of the message below it.
+    fn rust_panic(&self) -> Option<String> {
+        let is_panic = |line: &String| line.starts_with("thread '") && line.contains(PANIC_PREFIX);
+        let at = self.tail.iter().rposition(is_panic)?;
+        let place = &self.tail[at][self.tail[at].find(PANIC_PREFIX)?..];
+        let message = self.tail.get(at + 1).map_or("", String::as_str);
+        Some(format!("{place} {message}").trim_end().to_owned())
     }
 
     /// The exception of the last traceback; without one, the last line that is not indented. What an interpreter's
@@ -194,6 +206,23 @@ mod tests {
             .write(Level::Error, "panicked at src/lib.rs:3:5:\nboom")
             .unwrap();
         console.write(Level::Error, "later").unwrap();
+        assert_eq!(
+            console.last_words().unwrap(),
+            "panicked at src/lib.rs:3:5: boom"
+        );
+    }
+
+    #[test]
+    fn so_does_a_panic_without_a_hook() {
+        let (mut console, _) = console(Limits::default());
+        for line in [
+            "",
+            "thread '<unnamed>' (1) panicked at src/lib.rs:3:5:",
+            "boom",
+            "note: run with `RUST_BACKTRACE=1` environment variable to display a backtrace",
+        ] {
+            console.write_stderr(line).unwrap();
+        }
         assert_eq!(
             console.last_words().unwrap(),
             "panicked at src/lib.rs:3:5: boom"
