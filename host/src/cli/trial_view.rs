@@ -16,7 +16,7 @@ pub(super) fn print(report: Report, trial: &Trial) {
     for (number, what) in [
         (counts.kept, "left as they are"),
         (counts.dropped, "deleted"),
-        (counts.bad, "impossible"),
+        (counts.bad, "refused"),
     ] {
         if number > 0 {
             done.push_str(&format!(", {} {what}", thousands(number)));
@@ -38,7 +38,7 @@ pub(super) fn print(report: Report, trial: &Trial) {
     for kind in trial.errors.iter().take(KINDS) {
         say(format!(
             "  {}, the first with the key {}:",
-            count(kind.rows, "impossible row"),
+            count(kind.rows, "refused row"),
             kind.key
         ));
         say(format!("    {}", kind.error));
