@@ -1,7 +1,7 @@
 //! Workers are killed, the server goes down, and the network between them is cut, while others write.
 //!
-//! `WHIMBREL_TEST_CHAOS_ROWS` says how many rows the table has, and for how many seconds writers are watched before there is a
-//! backfill comes from `WHIMBREL_TEST_CHAOS_BASELINE`; how long their transactions take is printed. The long run:
+//! `WHIMBREL_TEST_CHAOS_ROWS` says how many rows the table has, and `WHIMBREL_TEST_CHAOS_BASELINE` for how many seconds writers
+//! are watched before the backfill begins; how long their transactions take is printed. The long run:
 //!
 //! ```sh
 //! WHIMBREL_TEST_CHAOS_ROWS=10000000 WHIMBREL_TEST_CHAOS_BASELINE=60 RUST_TEST_NOCAPTURE=1 \

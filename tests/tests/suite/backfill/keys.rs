@@ -106,7 +106,7 @@ const PLAIN: PostgresKey = PostgresKey {
     is_there: "true",
 };
 
-const POSTGRES_KEYS: [PostgresKey; 10] = [
+const POSTGRES_KEYS: [PostgresKey; 15] = [
     PostgresKey {
         columns: "a text COLLATE \"en-x-icu\" NOT NULL",
         values: "chr(97 + i % 26) || upper(chr(97 + i % 25)) || i",
@@ -147,6 +147,36 @@ const POSTGRES_KEYS: [PostgresKey; 10] = [
         columns: "a code NOT NULL",
         values: "chr(97 + i % 26) || i",
         before: "CREATE DOMAIN code AS text CHECK (VALUE ~ '^[a-z]');",
+        ..PLAIN
+    },
+    PostgresKey {
+        columns: "a inet NOT NULL",
+        values: "inet '10.0.0.0' + i",
+        ..PLAIN
+    },
+    PostgresKey {
+        columns: "a bit varying NOT NULL",
+        values: "i::bit(16)::bit varying",
+        ..PLAIN
+    },
+    PostgresKey {
+        columns: "a citext NOT NULL",
+        values: "chr(97 + i % 26) || upper(chr(97 + i % 25)) || i",
+        before: "CREATE EXTENSION citext;",
+        is_there: "EXISTS (SELECT 1 FROM pg_available_extensions WHERE name = 'citext')",
+        ..PLAIN
+    },
+    PostgresKey {
+        key: "kind, a",
+        columns: "kind kind NOT NULL, a integer NOT NULL",
+        constraint: ", PRIMARY KEY (kind, a))",
+        values: "(ARRAY['small', 'middling', 'large']::kind[])[1 + i % 3], i",
+        before: "CREATE TYPE kind AS ENUM ('small', 'middling', 'large');",
+        ..PLAIN
+    },
+    PostgresKey {
+        columns: "a int4range NOT NULL",
+        values: "int4range(i, i + 1 + i % 5)",
         ..PLAIN
     },
     PostgresKey {
