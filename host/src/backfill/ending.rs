@@ -57,7 +57,9 @@ impl Job {
     ) -> Result<Record, BackfillError> {
         let known = self.record(session).await?;
         let Some(record) = known.filter(|record| record.state != State::Done) else {
-            return Err(BackfillError::Unfit("it is not under way any more".to_owned()));
+            return Err(BackfillError::Unfit(
+                "it is not under way any more".to_owned(),
+            ));
         };
         match record.state {
             State::Stopped => return Err(BackfillError::Stopped),

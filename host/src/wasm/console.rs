@@ -79,10 +79,7 @@ impl Console {
 
     /// The guest's own account of why it trapped: its panic message, or the exception on its stderr.
     pub(super) fn last_words(&self) -> Option<String> {
-        self.panic
-            .clone()
-            .or_else(|| self.rust_panic())
-            .or_else(|| self.exception().cloned())
+        self.panic.clone().or_else(|| self.exception())
     }
 
     /// The panic of a Rust program that has no hook of the SDK's: the place, and the first line of the message below it.
@@ -94,17 +91,19 @@ impl Console {
         Some(format!("{place} {message}").trim_end().to_owned())
     }
 
-    /// The exception of the last traceback; without one, the last line that is not indented. What an interpreter's
-    /// runtime writes after its traceback says nothing of the migration.
-    fn exception(&self) -> Option<&String> {
+    /// The exception of the last traceback; without one, a panic, or the last line that is not indented. What an interpreter's
+    /// runtime writes after its traceback, its own panic among that, says nothing of the migration.
+    fn exception(&self) -> Option<String> {
         let is_statement = |line: &&String| !line.is_empty() && !line.starts_with(' ');
         let traceback = self
             .tail
             .iter()
             .rposition(|line| line.starts_with(TRACEBACK));
         match traceback {
-            Some(at) => self.tail.iter().skip(at + 1).find(is_statement),
-            None => self.tail.iter().rfind(is_statement),
+            Some(at) => self.tail.iter().skip(at + 1).find(is_statement).cloned(),
+            None => self
+                .rust_panic()
+                .or_else(|| self.tail.iter().rfind(is_statement).cloned()),
         }
     }
 

@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use whimbrel::backfill::{BackfillError, State, Status};
-use whimbrel::engine::{
-    Aftermath, BackfillMode, Backfills, Cause, Engine, Patience, RunFailure,
-};
+use whimbrel::engine::{Aftermath, BackfillMode, Backfills, Cause, Engine, Patience, RunFailure};
 use whimbrel::event::RunReport;
 use whimbrel::migration::Cancel;
 use whimbrel::plan::Step;

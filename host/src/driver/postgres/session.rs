@@ -595,26 +595,7 @@ impl Session for PostgresSession {
         params: &[Value],
         limit: ResultLimit,
     ) -> Result<Rows, DriverError> {
-        // Behind a pooler what is prepared is there only in the transaction that has prepared it.
-        let is_alone =
-            self.transaction == Transaction::None && self.opening.route() != Route::Direct;
-        if is_alone {
-            self.begin().await?;
-        }
-        self.enter()?;
-        let result = self.query_prepared(sql, params, limit).await;
-        let result = self.leave(result);
-        if is_alone {
-            match &result {
-                Ok(_) => self
-                    .commit(&[], Durability::Deferred)
-                    .await
-                    .map_err(DriverError::from)?,
-                // It can only fail with the connection.
-                Err(_) => drop(self.rollback().await),
-            }
-        }
-        result
+        self.query_table_prepared(sql, params, limit).await
     }
 
     async fn open_cursor(&mut self, sql: &str, params: &[Value]) -> Result<CursorId, DriverError> {

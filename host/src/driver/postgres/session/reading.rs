@@ -7,9 +7,12 @@ use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::{Row, RowStream};
 
 use super::{PostgresSession, Transaction, encode_all, with_unknown_type};
+use crate::driver::postgres::pooler::Route;
 use crate::driver::postgres::statements::{Layout, Reader, unreadable, with_text_columns};
 use crate::driver::postgres::values::untyped;
-use crate::driver::{Authority, Canceller, DriverError, ResultLimit, Rows, Value};
+use crate::driver::{
+    Authority, Canceller, DriverError, Durability, ResultLimit, Rows, Session as _, Value,
+};
 
 /// How much of an unwanted result is read before the server is asked to stop: a short rest is not worth failing the
 /// transaction for.
@@ -34,9 +37,38 @@ impl PostgresSession {
         self.query_prepared(sql, params, limit).await
     }
 
+    /// A query about tables of others: in a transaction of its own where there is none and a pooler may stand between, since
+    /// what is prepared is there only in the transaction that has prepared it.
+    pub(super) async fn query_table_prepared(
+        &mut self,
+        sql: &str,
+        params: &[Value],
+        limit: ResultLimit,
+    ) -> Result<Rows, DriverError> {
+        let is_alone =
+            self.transaction == Transaction::None && self.opening.route() != Route::Direct;
+        if is_alone {
+            self.begin().await?;
+        }
+        self.enter()?;
+        let result = self.query_prepared(sql, params, limit).await;
+        let result = self.leave(result);
+        if is_alone {
+            match &result {
+                Ok(_) => self
+                    .commit(&[], Durability::Deferred)
+                    .await
+                    .map_err(DriverError::from)?,
+                // It can only fail with the connection.
+                Err(_) => drop(self.rollback().await),
+            }
+        }
+        result
+    }
+
     /// A query whose columns may be of any type. tokio-postgres asks the server for types that it does not know, and waits for
     /// the answer without reading that to the query itself, unless it has prepared it before.
-    pub(super) async fn query_prepared(
+    async fn query_prepared(
         &mut self,
         sql: &str,
         params: &[Value],
