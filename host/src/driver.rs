@@ -341,6 +341,10 @@ pub trait Session: Send {
         Ok(touched)
     }
 
+    /// Says which statement and rows [`Session::execute_many`] is going to be called with next, so that what can be done
+    /// before its transaction begins is done by then. What is wrong with them that call tells.
+    async fn will_execute_many(&mut self, _sql: &str, _batch: &Arc<Batch>) {}
+
     /// Adds rows to a table, the fastest way that the database has; returns how many. The session's authority needs the
     /// grants `insert` and `copy` for it. After an error some of the rows may be there.
     ///

@@ -6,7 +6,7 @@ use super::error::BackfillError;
 use super::job::Job;
 use super::keys::{Key, Span};
 use super::record::{BadRow, Counts, Range};
-use super::rows::{Done, Judged, Transformer, reason};
+use super::rows::{Done, Judged, Transformer, Writing, reason};
 use super::settings::{BadRows, Settings};
 use super::spec::{Change, Keep};
 use super::statements::Reading;
@@ -25,6 +25,7 @@ const LONGEST_SILENCE: u32 = 60_000;
 /// Rows that were read and judged before they are locked.
 pub(super) struct Prepared {
     judged: Judged,
+    writing: Option<Writing>,
     pub(super) span: Span,
     /// Where the range is when they are written.
     pub(super) cursor: Option<Key>,
@@ -44,6 +45,15 @@ pub(super) struct Place<'a> {
     pub(super) range: &'a Range,
     pub(super) owner: &'a str,
     pub(super) settings: &'a Settings,
+    /// When it began with this batch.
+    pub(super) since: Instant,
+}
+
+impl Place<'_> {
+    /// How long the batch has taken, in microseconds.
+    fn busy_us(&self) -> i64 {
+        i64::try_from(self.since.elapsed().as_micros()).unwrap_or(i64::MAX)
+    }
 }
 
 /// A batch that is in effect.
@@ -52,6 +62,8 @@ pub(super) struct Written {
     pub(super) counts: Counts,
     pub(super) cursor: Option<Key>,
     pub(super) is_last: bool,
+    /// When it was.
+    pub(super) at: Instant,
 }
 
 /// Reads rows as columns, as many bytes as a batch may have.
@@ -89,19 +101,25 @@ pub(super) async fn read(
 }
 
 impl Job {
-    /// Reads the next rows of a span and has their new values made. Nothing is locked.
+    /// Reads the next rows of a span, has their new values made, and the session ready to write them. Nothing is locked.
     pub(super) async fn prepare(
         &self,
-        reader: &mut dyn Session,
+        session: &mut dyn Session,
         transformer: &mut dyn Transformer,
         rest: &Span,
         most: usize,
     ) -> Result<Prepared, BackfillError> {
-        let (rows, is_last) = self.fetch(reader, rest, most).await?;
+        let (rows, is_last) = self.fetch(session, rest, most).await?;
         let (span, cursor) = self.reach(&rows, rest, is_last)?;
-        let judged = self.judge(rows, transformer).await?;
+        let mut judged = self.judge(rows, transformer).await?;
+        let values = judged.take_values();
+        let writing = self.writing(&judged, values, Reading::Ahead);
+        if let Some(writing) = &writing {
+            session.will_execute_many(&writing.sql, &writing.rows).await;
+        }
         Ok(Prepared {
             judged,
+            writing,
             span,
             cursor,
             is_last,
@@ -245,10 +263,11 @@ impl Job {
         transformer: &mut dyn Transformer,
         place: Place<'_>,
     ) -> Result<Written, BackfillError> {
-        let started = Instant::now();
         self.open(session).await?;
-        let judged = &prepared.judged;
-        let mut done = self.write_judged(session, judged, Reading::Ahead).await?;
+        let (judged, writing) = (&prepared.judged, prepared.writing.as_ref());
+        let mut done = self
+            .write_judged(session, judged, writing, Reading::Ahead)
+            .await?;
         if done.counts.written + done.counts.dropped == judged.changes() {
             self.forget_notes(session, &prepared.span, || judged.changed_rows())
                 .await?;
@@ -259,7 +278,10 @@ impl Job {
                 .await?;
             let again = self.judge(Batch::from(rows), transformer).await?;
             let first = done.counts;
-            done = self.write_judged(session, &again, Reading::Locked).await?;
+            let writing = self.writing(&again, again.values(), Reading::Locked);
+            done = self
+                .write_judged(session, &again, writing.as_ref(), Reading::Locked)
+                .await?;
             done.counts.read += first.written + first.dropped;
             done.counts.written += first.written;
             done.counts.dropped += first.dropped;
@@ -274,7 +296,7 @@ impl Job {
             cursor: prepared.cursor.as_ref(),
             is_done: prepared.is_last,
             counts: done.counts,
-            busy_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
+            busy_us: place.busy_us(),
         };
         self.close(session, done, advance, place.settings).await
     }
@@ -288,7 +310,6 @@ impl Job {
         most: usize,
         place: Place<'_>,
     ) -> Result<Written, BackfillError> {
-        let started = Instant::now();
         self.open(session).await?;
         let note = self.note_before(session).await?;
         let (rows, span, is_last) = self.fetch_locked(session, rest, most).await?;
@@ -309,7 +330,7 @@ impl Job {
             cursor: cursor.as_ref(),
             is_done: is_last,
             counts: done.counts,
-            busy_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
+            busy_us: place.busy_us(),
         };
         self.close(session, done, advance, place.settings).await
     }
@@ -322,7 +343,6 @@ impl Job {
         most: usize,
         place: Place<'_>,
     ) -> Result<Written, BackfillError> {
-        let started = Instant::now();
         let Change::Expression(set) = &self.change else {
             return Err(BackfillError::Unfit("it has no expression".to_owned()));
         };
@@ -358,7 +378,7 @@ impl Job {
             cursor: cursor.as_ref(),
             is_done: is_last,
             counts: done.counts,
-            busy_us: i64::try_from(started.elapsed().as_micros()).unwrap_or(i64::MAX),
+            busy_us: place.busy_us(),
         };
         self.close(session, done, advance, place.settings).await
     }
@@ -523,6 +543,7 @@ impl Job {
                 counts: advance.counts,
                 cursor: advance.cursor.cloned(),
                 is_last: advance.is_done,
+                at: Instant::now(),
             }),
             Err(CommitError::Conflict) => Err(BackfillError::TakenOver),
             Err(CommitError::Commit(error) | CommitError::Record(error)) => Err(error.into()),

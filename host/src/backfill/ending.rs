@@ -28,7 +28,8 @@ pub(crate) enum Ending {
 }
 
 impl Job {
-    /// Makes ready what is needed, or goes on with what another run has begun; returns the row that says how.
+    /// Makes ready what is needed, in `parts` for workers to share, or goes on with what another run has begun; returns the
+    /// row that says how.
     ///
     /// # Errors
     /// A [`BackfillError`]; nothing is changed then.
@@ -36,12 +37,13 @@ impl Job {
         &self,
         session: &mut dyn Session,
         settings: &Settings,
+        parts: u32,
         changes: &[String],
     ) -> Result<Record, BackfillError> {
         let known = self.record(session).await?;
         match known.filter(|record| record.state != State::Done) {
             Some(record) => self.go_on(session, record, changes).await?,
-            None => self.start(session, settings).await?,
+            None => self.start(session, settings, parts).await?,
         }
         let found = self.record(session).await?;
         found.ok_or_else(|| BackfillError::Unproven("its own row is not there".to_owned()))
@@ -117,8 +119,9 @@ impl Job {
         &self,
         session: &mut dyn Session,
         settings: &Settings,
+        parts: u32,
     ) -> Result<(), BackfillError> {
-        let spans = self.first_ranges(session, settings.workers).await?;
+        let spans = self.first_ranges(session, parts).await?;
         let revision = self.revision.as_str();
         session.begin().await?;
         self.store.make(session).await?;

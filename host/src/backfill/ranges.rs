@@ -1,5 +1,7 @@
 //! Cutting the keys of a table into ranges.
 
+use std::time::Duration;
+
 use super::batch::read;
 use super::error::BackfillError;
 use super::job::Job;
@@ -14,20 +16,31 @@ const MOST: u64 = 256;
 const SAMPLED: u64 = 500_000;
 /// How many rows of each range a sample is to have.
 const SAMPLE: f64 = 2_500.0;
-/// Ranges with fewer rows left are not cut in two.
-const WORTH: u64 = 2_000;
+/// A table of fewer rows is not cut.
+const FEW: u64 = 2_000;
+/// A range whose worker is through with it sooner is left to it: to cut it takes time as well, and a batch of that worker's.
+const WORTH: Duration = Duration::from_secs(1);
+
+/// How many rows have to be left of a range for it to be cut in two, where so many took its worker so long.
+fn worth(rows: u64, busy: Duration, rate: Option<u64>) -> u64 {
+    let most = rate.map_or(f64::MAX, |rate| rate as f64 * WORTH.as_secs_f64());
+    match rows > 0 && !busy.is_zero() {
+        true => ((rows as f64 * WORTH.div_duration_f64(busy)).min(most) as u64).max(2),
+        false => FEW,
+    }
+}
 
 impl Job {
-    /// The ranges to begin with: evenly filled, as far as a sample tells, so that workers have enough to share and none of
+    /// The ranges to begin with, `parts` at least unless there are few rows: evenly filled, as far as a sample tells, so that workers have enough to share and none of
     /// them is left with the largest part. SQLite, which has one writer, gets one.
     pub(super) async fn first_ranges(
         &self,
         session: &mut dyn Session,
-        workers: u32,
+        parts: u32,
     ) -> Result<Vec<Span>, BackfillError> {
         let rows = self.table.rows;
-        let wanted = (rows / ROWS).max(u64::from(workers) * 4).min(MOST);
-        if self.dialect == Dialect::Sqlite || rows < WORTH || wanted < 2 {
+        let wanted = (rows / ROWS).max(parts.into()).min(MOST);
+        if self.dialect == Dialect::Sqlite || rows < FEW || wanted < 2 {
             return Ok(vec![Span::default()]);
         }
         let sample =
@@ -55,6 +68,7 @@ impl Job {
         &self,
         session: &mut dyn Session,
         ranges: &[Range],
+        rate: Option<u64>,
     ) -> Result<bool, BackfillError> {
         let mut open: Vec<&Range> = ranges.iter().filter(|range| !range.is_done).collect();
         // Those that have come least far have the most left, as they were of one size.
@@ -62,9 +76,10 @@ impl Job {
         let next = ranges.iter().map(|range| range.number).max().unwrap_or(0) + 1;
         for range in open {
             let rest = range.rest();
-            let left = read(session, &self.count(&rest, WORTH)).await?;
+            let worth = worth(range.counts.read, range.busy, rate);
+            let left = read(session, &self.count(&rest, worth)).await?;
             let left = left.first().and_then(|row| row.first());
-            if left != Some(&Value::Int64(i64::try_from(WORTH).unwrap_or(i64::MAX))) {
+            if left != Some(&Value::Int64(i64::try_from(worth).unwrap_or(i64::MAX))) {
                 continue;
             }
             let cut = read(session, &self.cuts(&rest, 2, None)).await?;
@@ -76,7 +91,7 @@ impl Job {
                 upto: rest.upto.clone(),
             };
             session.begin().await?;
-            let half = range.estimate.saturating_sub(range.counts.read).max(WORTH) / 2;
+            let half = range.estimate.saturating_sub(range.counts.read).max(worth) / 2;
             let first = range.counts.read + half;
             let records = [
                 self.store.shorten(&self.revision, range, &middle, first),
@@ -86,5 +101,21 @@ impl Job {
             return Ok(session.commit(&records, Durability::Deferred).await.is_ok());
         }
         Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_is_worth_cutting_by_the_time_that_it_takes() {
+        let second = Duration::from_secs(1);
+        assert_eq!(worth(0, Duration::ZERO, None), FEW, "nothing is known yet");
+        assert_eq!(worth(0, second, None), FEW);
+        assert_eq!(worth(80_000, second, None), 80_000);
+        assert_eq!(worth(80_000, second * 4, None), 20_000);
+        assert_eq!(worth(80_000, second, Some(3_000)), 3_000);
+        assert_eq!(worth(3, second * 60, None), 2, "one row cannot be cut");
     }
 }

@@ -53,6 +53,12 @@ pub(super) struct Judged {
     transformed: Transformed,
 }
 
+/// New values on their way into the table.
+pub(super) struct Writing {
+    pub(super) sql: String,
+    pub(super) rows: Arc<Batch>,
+}
+
 /// What was done with rows.
 #[derive(Debug, Default)]
 pub(super) struct Done {
@@ -153,18 +159,37 @@ impl Job {
         })
     }
 
+    /// How the new values of rows that were judged are written; `None` where there are none.
+    pub(super) fn writing(
+        &self,
+        judged: &Judged,
+        values: Batch,
+        reading: Reading,
+    ) -> Option<Writing> {
+        let places = judged.places(&Verdict::Write);
+        if places.is_empty() {
+            return None;
+        }
+        let rows = values.beside(self.versioned_keys(&judged.rows, reading));
+        Some(Writing {
+            sql: self.write(reading, &judged.rows),
+            rows: Arc::new(match places.len() < rows.len() {
+                true => rows.pick(&places),
+                false => rows,
+            }),
+        })
+    }
+
     /// Writes rows as they were judged. With [`Reading::Ahead`], fewer may be written and dropped than were to be: the others
     /// have changed since.
     pub(super) async fn write_judged(
         &self,
         session: &mut dyn Session,
         judged: &Judged,
+        writing: Option<&Writing>,
         reading: Reading,
     ) -> Result<Done, BackfillError> {
-        let (write, drop) = (
-            judged.places(&Verdict::Write),
-            judged.places(&Verdict::Drop),
-        );
+        let drop = judged.places(&Verdict::Drop);
         let mut done = Done {
             counts: Counts {
                 read: judged.rows.len() as u64,
@@ -174,7 +199,9 @@ impl Job {
             bad: self.bad_rows(judged),
         };
         done.counts.bad = done.bad.len() as u64;
-        done.counts.written = self.write_rows(session, judged, &write, reading).await?;
+        if let Some(writing) = writing {
+            done.counts.written = self.write_rows(session, judged, writing, reading).await?;
+        }
         if drop.is_empty() {
             return Ok(done);
         }
@@ -195,31 +222,21 @@ impl Job {
         &self,
         session: &mut dyn Session,
         judged: &Judged,
-        places: &[usize],
+        writing: &Writing,
         reading: Reading,
     ) -> Result<u64, BackfillError> {
-        if places.is_empty() {
-            return Ok(0);
-        }
         if self.keep == Keep::OldValues {
             let (key, from) = (self.key_width(), self.key_width() + self.reads.len());
             let old = judged
                 .rows
                 .only((0..key).chain(from..from + self.writes.len()))
-                .pick(places);
+                .pick(&judged.places(&Verdict::Write));
             session
                 .execute_many(&self.keep_row(), &Arc::new(old))
                 .await?;
         }
-        let values = judged.transformed.values.clone();
-        let mut batch = values.beside(self.versioned_keys(&judged.rows, reading));
-        if places.len() < batch.len() {
-            batch = batch.pick(places);
-        }
-        let touched = session
-            .execute_many(&self.write(reading, &judged.rows), &Arc::new(batch))
-            .await?;
-        self.all_there(touched, places.len(), reading)?;
+        let touched = session.execute_many(&writing.sql, &writing.rows).await?;
+        self.all_there(touched, writing.rows.len(), reading)?;
         Ok(touched)
     }
 
@@ -305,7 +322,9 @@ impl Job {
             session.run(prefer).await?;
         }
         session.savepoint(POINT).await?;
-        let failure = match self.write_judged(session, judged, Reading::Locked).await {
+        let writing = self.writing(judged, judged.values(), Reading::Locked);
+        let written = self.write_judged(session, judged, writing.as_ref(), Reading::Locked);
+        let failure = match written.await {
             Ok(done) => {
                 session.release_savepoint(POINT).await?;
                 return Ok(done);
@@ -336,6 +355,16 @@ impl Job {
 }
 
 impl Judged {
+    /// The new values of all rows.
+    pub(super) fn values(&self) -> Batch {
+        self.transformed.values.clone()
+    }
+
+    /// The same, which are not there any more then.
+    pub(super) fn take_values(&mut self) -> Batch {
+        std::mem::take(&mut self.transformed.values)
+    }
+
     /// Those rows that this becomes of.
     fn places(&self, wanted: &Verdict) -> Vec<usize> {
         match self.transformed.verdicts.is_empty() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use tokio::task::JoinHandle;
 
 use super::Backfill;
@@ -39,6 +39,8 @@ pub(crate) struct Crew {
     pub(crate) observer: Arc<dyn Observer>,
     /// The machine and the process.
     pub(crate) place: (String, u32),
+    /// That a range is done.
+    pub(crate) news: Notify,
 }
 
 impl Crew {
@@ -77,17 +79,18 @@ pub(super) struct Worker {
     lag: Lag,
 }
 
-/// Its connections, and what makes new values on each.
+/// Its connections.
 struct Tools {
-    writer: Box<dyn Session>,
-    spare: Option<Box<dyn Transformer>>,
-    /// Where rows can be read ahead.
-    ahead: Option<Ahead>,
+    hand: Hand,
+    /// Where rows can be read ahead: what prepares the next batch while this one is written, and then writes it.
+    other: Option<Hand>,
 }
 
-struct Ahead {
-    reader: Box<dyn Session>,
-    transformer: Box<dyn Transformer>,
+/// A connection, and what makes new values of what is read on it.
+struct Hand {
+    session: Box<dyn Session>,
+    /// None where the database makes them.
+    transformer: Option<Box<dyn Transformer>>,
 }
 
 /// Why a worker has ended.
@@ -201,17 +204,19 @@ impl Worker {
         } = &*self.crew;
         let is_code = job.change == Change::Transform;
         let is_ahead = is_code && job.dialect == Dialect::Postgresql && job.may_read_ahead();
+        let hand = async || {
+            Ok::<_, BackfillError>(Hand {
+                session: driver.connect().await?,
+                transformer: match is_code {
+                    true => Some(code.open(call).await?),
+                    false => None,
+                },
+            })
+        };
         Ok(Tools {
-            writer: driver.connect().await?,
-            spare: match is_code {
-                true => Some(code.open(call).await?),
-                false => None,
-            },
-            ahead: match is_ahead {
-                true => Some(Ahead {
-                    reader: driver.connect().await?,
-                    transformer: code.open(call).await?,
-                }),
+            hand: hand().await?,
+            other: match is_ahead {
+                true => Some(hand().await?),
                 false => None,
             },
         })
@@ -223,10 +228,10 @@ impl Worker {
         let job = &*crew.job;
         let mut mine: Option<i64> = None;
         loop {
-            let record = match self.obey(&mut *tools.writer, None).await? {
+            let record = match self.obey(&mut *tools.hand.session, None).await? {
                 Next::Go(record) => record,
                 Next::End(ended) => {
-                    self.leave(&mut *tools.writer).await;
+                    self.leave(&mut *tools.hand.session).await;
                     return Ok(ended);
                 }
             };
@@ -235,7 +240,7 @@ impl Worker {
                 Some(number) => {
                     let ranges = job
                         .store
-                        .read_ranges(&mut *tools.writer, job.revision.as_str())
+                        .read_ranges(&mut *tools.hand.session, job.revision.as_str())
                         .await?;
                     ranges.into_iter().find(|range| {
                         range.number == number && range.owner == self.id && !range.is_done
@@ -251,42 +256,45 @@ impl Worker {
                         pace.shrink();
                     }
                     job.store
-                        .claim(&mut *tools.writer, &job.revision, &self.id, job.order)
+                        .claim(&mut *tools.hand.session, &job.revision, &self.id, job.order)
                         .await?
                 }
             };
             let Some(range) = range else {
-                if self.find_more(&mut *tools.writer).await? {
+                let rate = record.settings.rate;
+                if self.find_more(&mut *tools.hand.session, rate).await? {
                     continue;
                 }
-                self.leave(&mut *tools.writer).await;
+                self.leave(&mut *tools.hand.session).await;
                 return Ok(Ended::Done);
             };
             let number = range.number;
             self.tell(WORKS);
-            self.sign(&mut *tools.writer, WORKS).await?;
+            self.sign(&mut *tools.hand.session, WORKS).await?;
             match self.work_on(&mut tools, range, *record, pace).await {
-                Ok(Left::Range) => {}
+                Ok(Left::Range) => crew.news.notify_waiters(),
                 Ok(Left::Work(ended)) => {
-                    self.leave(&mut *tools.writer).await;
+                    self.leave(&mut *tools.hand.session).await;
                     return Ok(ended);
                 }
                 Err(BackfillError::TakenOver) => {
-                    tools.writer.rollback().await?;
+                    tools.hand.session.rollback().await?;
                     mine = Some(number);
                 }
                 Err(error) => {
                     // It comes back after its lease where the connection is gone.
-                    let _ = tools.writer.rollback().await;
-                    if self.is_over(&mut *tools.writer).await {
+                    let _ = tools.hand.session.rollback().await;
+                    if self.is_over(&mut *tools.hand.session).await {
                         return Ok(Ended::Done);
                     }
                     let _ = job
                         .store
-                        .let_go(&mut *tools.writer, &job.revision, number, &self.id)
+                        .let_go(&mut *tools.hand.session, &job.revision, number, &self.id)
                         .await;
                     if error.may_pass() {
-                        let _ = self.sign(&mut *tools.writer, &trying_again(&error)).await;
+                        let _ = self
+                            .sign(&mut *tools.hand.session, &trying_again(&error))
+                            .await;
                     }
                     return Err(error);
                 }
@@ -302,9 +310,15 @@ impl Worker {
     }
 
     /// Looks for something to do where all ranges are taken; `false` where all are done.
-    async fn find_more(&mut self, writer: &mut dyn Session) -> Result<bool, BackfillError> {
+    async fn find_more(
+        &mut self,
+        writer: &mut dyn Session,
+        rate: Option<u64>,
+    ) -> Result<bool, BackfillError> {
         let crew = Arc::clone(&self.crew);
         let job = &*crew.job;
+        // From before it looks, so that nothing comes in between.
+        let news = crew.news.notified();
         let ranges = job.store.read_ranges(writer, job.revision.as_str()).await?;
         if ranges.iter().all(|range| range.is_done) {
             return Ok(false);
@@ -312,13 +326,16 @@ impl Worker {
         if job.store.bury(writer, job.revision.as_str()).await? {
             return Ok(true);
         }
-        if job.dialect == Dialect::Postgresql && job.split_one(writer, &ranges).await? {
+        if job.dialect == Dialect::Postgresql && job.split_one(writer, &ranges, rate).await? {
             return Ok(true);
         }
         const DOING: &str = "waits for the last ranges of others";
         self.tell(DOING);
         self.sign(writer, DOING).await?;
-        tokio::time::sleep(IDLE).await;
+        tokio::select! {
+            () = tokio::time::sleep(IDLE) => {}
+            () = news => {}
+        }
         Ok(true)
     }
 
@@ -431,6 +448,7 @@ impl Worker {
         let crew = Arc::clone(&self.crew);
         let job = &*crew.job;
         let mut next: Option<Prepared> = None;
+        let mut since = Instant::now();
         // Whether the next batch is one row, since larger ones failed.
         let mut is_single = false;
         let Record {
@@ -440,14 +458,22 @@ impl Worker {
         } = record;
         loop {
             if pace.is_due() {
-                match self.obey(&mut *tools.writer, Some(range.number)).await? {
+                match self
+                    .obey(&mut *tools.hand.session, Some(range.number))
+                    .await?
+                {
                     Next::Go(record) => {
                         workers = record.workers;
                         settings = record.settings;
                     }
                     Next::End(ended) => {
                         job.store
-                            .let_go(&mut *tools.writer, &job.revision, range.number, &self.id)
+                            .let_go(
+                                &mut *tools.hand.session,
+                                &job.revision,
+                                range.number,
+                                &self.id,
+                            )
                             .await?;
                         return Ok(Left::Work(ended));
                     }
@@ -458,16 +484,17 @@ impl Worker {
                 range: &range,
                 owner: &self.id,
                 settings: &settings,
+                since,
             };
             let most = pace.rows(workers, &settings);
-            let written = match &mut tools.ahead {
+            let written = match &tools.other {
                 Some(_) => Self::write_ahead(&crew, tools, &mut next, place, most).await,
                 None => Self::write_now(job, tools, place, most).await,
             };
             let written = match written {
                 Err(error) if error.is_about_data() => {
                     // The row is found by taking fewer and fewer of them.
-                    tools.writer.rollback().await?;
+                    tools.hand.session.rollback().await?;
                     next = None;
                     if !(is_single && most == 1) {
                         is_single = most == 1;
@@ -475,7 +502,7 @@ impl Worker {
                         continue;
                     }
                     let rest = range.rest();
-                    job.set_next_aside(&mut *tools.writer, &rest, place, &error)
+                    job.set_next_aside(&mut *tools.hand.session, &rest, place, &error)
                         .await?
                 }
                 written => written?,
@@ -484,6 +511,7 @@ impl Worker {
             self.rows += written.counts.read;
             pace.learn(written.counts.read, started.elapsed(), &settings);
             range.cursor = written.cursor;
+            since = written.at;
             if written.is_last {
                 return Ok(Left::Range);
             }
@@ -497,6 +525,7 @@ impl Worker {
                     () = tokio::time::sleep(owed) => {}
                     () = crew.call.cancel.requested() => return Err(BackfillError::Cancelled),
                 }
+                since = Instant::now();
             }
         }
     }
@@ -508,20 +537,21 @@ impl Worker {
         most: usize,
     ) -> Result<Written, BackfillError> {
         let rest = place.range.rest();
-        match &mut tools.spare {
+        let Hand {
+            session,
+            transformer,
+        } = &mut tools.hand;
+        match transformer {
             Some(transformer) => {
-                job.write_locked(&mut *tools.writer, &mut **transformer, &rest, most, place)
+                job.write_locked(&mut **session, &mut **transformer, &rest, most, place)
                     .await
             }
-            None => {
-                job.express_next(&mut *tools.writer, &rest, most, place)
-                    .await
-            }
+            None => job.express_next(&mut **session, &rest, most, place).await,
         }
     }
 
-    /// Writes what was prepared, and prepares what comes after it meanwhile, on another thread: what it computes must not keep
-    /// the statements of this one waiting.
+    /// Writes what was prepared, and has what comes after it prepared meanwhile, on another thread: what is computed there must
+    /// not keep the statements of this one waiting. What was prepared is to be written by whoever prepared it.
     async fn write_ahead(
         crew: &Arc<Crew>,
         tools: &mut Tools,
@@ -530,9 +560,6 @@ impl Worker {
         most: usize,
     ) -> Result<Written, BackfillError> {
         let job = &*crew.job;
-        let (Some(ahead), Some(spare)) = (&mut tools.ahead, &mut tools.spare) else {
-            return Err(BackfillError::Unfit("it has no code".to_owned()));
-        };
         let rest = place.range.rest();
         let prepared = match next.take() {
             // What is there was read from another place, or up to another end.
@@ -542,10 +569,7 @@ impl Worker {
             {
                 prepared
             }
-            _ => {
-                job.prepare(&mut *ahead.reader, &mut *ahead.transformer, &rest, most)
-                    .await?
-            }
+            _ => tools.hand.prepare(job, &rest, most).await?,
         };
         let after = Span {
             after: prepared.cursor.clone(),
@@ -553,24 +577,31 @@ impl Worker {
         };
         let following = match prepared.is_last {
             true => None,
-            false => tools.ahead.take(),
+            false => tools.other.take(),
         };
-        let following = following.map(|ahead| ahead.spawn(Arc::clone(crew), after, most));
+        let following = following.map(|hand| hand.spawn(Arc::clone(crew), after, most));
+        let (session, transformer) = tools.hand.both()?;
         let written = job
-            .write_prepared(&mut *tools.writer, &prepared, &mut **spare, place)
+            .write_prepared(session, &prepared, transformer, place)
             .await;
         if let Some(following) = following {
-            let (ahead, following) = following.await.map_err(|_| panicked())?;
-            tools.ahead = Some(ahead);
-            if written.is_ok() {
-                *next = Some(following?);
-            }
+            let (other, prepared) = following.await.map_err(|_| panicked())?;
+            let idle = match &written {
+                // What it could not prepare, it tries again when its turn has come, and tells then.
+                Ok(_) => {
+                    *next = prepared.ok();
+                    std::mem::replace(&mut tools.hand, other)
+                }
+                Err(_) => other,
+            };
+            tools.other = Some(idle);
         }
         match written {
             Err(error) if error.is_about_data() => {
-                tools.writer.rollback().await?;
+                let (session, transformer) = tools.hand.both()?;
+                session.rollback().await?;
                 let rows = prepared.len().max(1);
-                job.write_locked(&mut *tools.writer, &mut **spare, &rest, rows, place)
+                job.write_locked(session, transformer, &rest, rows, place)
                     .await
             }
             written => written,
@@ -578,7 +609,24 @@ impl Worker {
     }
 }
 
-impl Ahead {
+impl Hand {
+    fn both(&mut self) -> Result<(&mut dyn Session, &mut dyn Transformer), BackfillError> {
+        match &mut self.transformer {
+            Some(transformer) => Ok((&mut *self.session, &mut **transformer)),
+            None => Err(BackfillError::Unfit("it has no code".to_owned())),
+        }
+    }
+
+    async fn prepare(
+        &mut self,
+        job: &Job,
+        rest: &Span,
+        most: usize,
+    ) -> Result<Prepared, BackfillError> {
+        let (session, transformer) = self.both()?;
+        job.prepare(session, transformer, rest, most).await
+    }
+
     /// Prepares what comes next.
     fn spawn(
         mut self,
@@ -587,8 +635,7 @@ impl Ahead {
         most: usize,
     ) -> JoinHandle<(Self, Result<Prepared, BackfillError>)> {
         tokio::spawn(async move {
-            let (reader, transformer) = (&mut *self.reader, &mut *self.transformer);
-            let prepared = crew.job.prepare(reader, transformer, &after, most).await;
+            let prepared = self.prepare(&crew.job, &after, most).await;
             (self, prepared)
         })
     }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tokio::sync::Notify;
+
 use super::call::Ready;
 use super::judging::{Sample, denied};
 use super::step::{Failed, Tries, action, tally_after, transaction};
@@ -202,12 +204,18 @@ impl Engine {
         if let Some(load) = &settings.load {
             is_loaded(session, load).await?;
         }
+        let parts = match (self.backfills.mode, settings.workers) {
+            // Nobody waits for the last of them.
+            (BackfillMode::Attached, 1) => 1,
+            (_, workers) => workers.saturating_mul(4),
+        };
         let mut tries = Tries::new(&self.patience);
         loop {
             let begun = match self.backfills.mode {
                 BackfillMode::UnderWay => job.under_way(session).await,
                 BackfillMode::Attached | BackfillMode::Detached => {
-                    job.begin(session, &settings, &self.backfills.changes).await
+                    job.begin(session, &settings, parts, &self.backfills.changes)
+                        .await
                 }
             };
             let error = match begun {
@@ -348,6 +356,7 @@ impl Engine {
             call: ready.call.clone(),
             observer: Arc::clone(&self.observer),
             place: (process.host, process.pid),
+            news: Notify::default(),
         })
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use whimbrel::capability::{Capabilities, Capability, Grant, Reach};
 use whimbrel::driver::{
-    Authority, Batch, CopyTarget, Dialect, DriverError, ResultLimit, Session, Value,
+    Authority, Batch, CopyTarget, Dialect, DriverError, Durability, ResultLimit, Session, Value,
 };
 use whimbrel_tests::{Database, as_guest, on_every_database, on_every_postgres};
 
@@ -189,6 +189,64 @@ on_every_database! {
         assert_eq!(content(&mut *session).await, ["1|a|0"]);
         assert_eq!(session.copy_in(&to, &batch(&[&[Value::Int64(2), Value::Null]])).await.unwrap(), 1);
         assert_eq!(content(&mut *session).await, ["1|a|0", "2|-|0"]);
+    }
+
+    async fn what_was_made_ready_is_written_where_it_is_asked_for(db: Database) {
+        db.execute(TABLE).await;
+        let mut session = session(&db, Authority::Host).await;
+        // From now on it knows that no pooler stands between.
+        assert!(content(&mut *session).await.is_empty());
+        session.commit(&[], Durability::Now).await.unwrap();
+        let insert = "INSERT INTO t (id, code) VALUES ($1, $2)";
+        let announced = batch(&[&[Value::Int64(1), Value::from("a")]]);
+        let others = batch(&[&[Value::Int64(2), Value::from("b")]]);
+
+        session.will_execute_many(insert, &announced).await;
+        assert!(content(&mut *session).await.is_empty(), "announced and not written");
+        session.begin().await.unwrap();
+        assert_eq!(session.execute_many(insert, &others).await.unwrap(), 1);
+        assert_eq!(content(&mut *session).await, ["2|b|0"]);
+        assert_eq!(session.execute_many(insert, &announced).await.unwrap(), 1);
+        assert_eq!(content(&mut *session).await, ["1|a|0", "2|b|0"]);
+        session.rollback().await.unwrap();
+
+        session.will_execute_many(insert, &announced).await;
+        session.begin().await.unwrap();
+        assert_eq!(session.execute_many("UPDATE t SET code = $2 WHERE id = $1", &announced).await.unwrap(), 0);
+        assert_eq!(session.execute_many(insert, &announced).await.unwrap(), 1);
+        session.commit(&[], Durability::Now).await.unwrap();
+        assert_eq!(content(&mut *session).await, ["1|a|0"]);
+
+        // Twice the same rows: once announced, they are not written a second time for it.
+        session.will_execute_many(insert, &others).await;
+        session.begin().await.unwrap();
+        assert_eq!(session.execute_many(insert, &others).await.unwrap(), 1);
+        let again = session.execute_many(insert, &others).await.unwrap_err();
+        assert!(again.database().is_some(), "{again:?}");
+        session.rollback().await.unwrap();
+    }
+
+    async fn what_cannot_be_made_ready_is_told_when_it_is_written(db: Database) {
+        db.execute(TABLE).await;
+        let mut session = session(&db, Authority::Host).await;
+        // From now on it knows that no pooler stands between.
+        assert!(content(&mut *session).await.is_empty());
+        session.commit(&[], Durability::Now).await.unwrap();
+        let row = batch(&[&[Value::Int64(1), Value::from("a")]]);
+
+        session.will_execute_many("INSERT INTO nowhere (id, code) VALUES ($1, $2)", &row).await;
+        session.begin().await.unwrap();
+        let error = session.execute_many("INSERT INTO nowhere (id, code) VALUES ($1, $2)", &row).await.unwrap_err();
+        assert!(error.is_undefined_table(), "{error:?}");
+        session.rollback().await.unwrap();
+
+        let insert = "INSERT INTO t (id, code) VALUES ($1, $2)";
+        session.will_execute_many(insert, &row).await;
+        db.execute("DROP TABLE t").await;
+        session.begin().await.unwrap();
+        let error = session.execute_many(insert, &row).await.unwrap_err();
+        assert!(error.is_undefined_table(), "{error:?}");
+        session.rollback().await.unwrap();
     }
 
     async fn the_width_must_be_that_of_the_statement(db: Database) {

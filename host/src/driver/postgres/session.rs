@@ -10,6 +10,7 @@ mod hosting;
 mod locks;
 mod opening;
 mod reading;
+mod requests;
 
 use std::collections::BTreeSet;
 use std::future::Future;
@@ -21,13 +22,12 @@ use futures_util::future::{join_all, join3};
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
 
 use super::link::Link;
 use super::pooler::{self, Route};
 use super::settings::ConnectSettings;
 use super::statements::StatementCache;
-use super::values::{Parameter, encode, untyped};
+use super::values::untyped;
 use crate::driver::{
     Authority, Batch, Canceller, Column, CommitError, CopyTarget, CursorId, DatabaseError, Dialect,
     DriverError, Durability, RelationLock, ResultLimit, Rows, Session, Statement, Touched, Value,
@@ -36,8 +36,10 @@ use crate::sql::guard::Protected;
 use crate::sql::leading_keywords;
 use access::StatementCheck;
 use audit::Before;
+use bulk::Ready;
 use cursors::Cursors;
 use opening::Opening;
+use requests::{encode_all, own_request, with_unknown_type};
 
 /// What gives the session back its own role and settings.
 const RESET: &str = "RESET SESSION AUTHORIZATION; RESET ALL";
@@ -72,6 +74,8 @@ pub(super) struct PostgresSession {
     /// The migration's statements, which have passed the check.
     statements: StatementCache,
     access: StatementCheck,
+    /// The rows that are written next.
+    ready: Option<Ready>,
 }
 
 /// Whether the connection can take a request.
@@ -120,6 +124,7 @@ impl PostgresSession {
             own_statements: StatementCache::default(),
             statements: StatementCache::default(),
             access: StatementCheck::default(),
+            ready: None,
         }
     }
 
@@ -393,58 +398,6 @@ fn aborted(message: &str) -> DriverError {
     .into()
 }
 
-fn encode_all<'a>(values: &'a [Value], types: &[Type]) -> Result<Vec<Parameter<'a>>, DriverError> {
-    if values.len() != types.len() {
-        return Err(DriverError::Conversion(format!(
-            "the statement has {} parameters but {} values were given",
-            types.len(),
-            values.len()
-        )));
-    }
-    values
-        .iter()
-        .zip(types)
-        .enumerate()
-        .map(|(at, (value, wanted))| encode(value, wanted, at + 1))
-        .collect()
-}
-
-/// One of the host's statements on its way: prepared, or else whole with the types left to the server.
-fn own_request<'a>(
-    link: &Link,
-    statements: &mut StatementCache,
-    sql: &'a str,
-    params: &'a [Value],
-) -> Result<impl Future<Output = Result<u64, tokio_postgres::Error>> + use<'a>, DriverError> {
-    let client = link.client.clone();
-    let prepared = statements.get(sql);
-    let params = match &prepared {
-        Some(statement) => encode_all(params, statement.params())?,
-        None => params.iter().map(untyped).collect(),
-    };
-    Ok(async move {
-        match prepared {
-            Some(statement) => client.execute_raw(&statement, &params).await,
-            None => client.execute_typed(sql, &with_unknown_type(&params)).await,
-        }
-    })
-}
-
-/// Leaves the types of parameters to the server.
-fn with_unknown_type<'p>(
-    params: &'p [Parameter<'_>],
-) -> Vec<(&'p (dyn tokio_postgres::types::ToSql + Sync), Type)> {
-    params
-        .iter()
-        .map(|param| {
-            (
-                param as &(dyn tokio_postgres::types::ToSql + Sync),
-                Type::UNKNOWN,
-            )
-        })
-        .collect()
-}
-
 #[async_trait]
 impl Session for PostgresSession {
     fn dialect(&self) -> Dialect {
@@ -564,6 +517,10 @@ impl Session for PostgresSession {
         self.enter()?;
         let result = self.execute_inner(sql, params).await;
         self.leave(result)
+    }
+
+    async fn will_execute_many(&mut self, sql: &str, batch: &Arc<Batch>) {
+        self.make_ready(sql, batch).await;
     }
 
     async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {

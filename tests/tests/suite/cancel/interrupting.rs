@@ -198,6 +198,10 @@ impl Session for Interrupted {
         call!(self, self.session.execute(sql, params))
     }
 
+    async fn will_execute_many(&mut self, sql: &str, batch: &Arc<Batch>) {
+        self.session.will_execute_many(sql, batch).await;
+    }
+
     async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {
         call!(self, self.session.execute_many(sql, batch))
     }

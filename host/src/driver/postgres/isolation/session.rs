@@ -419,6 +419,10 @@ impl Session for IsolatedSession {
         self.active().execute(sql, params).await
     }
 
+    async fn will_execute_many(&mut self, sql: &str, batch: &Arc<Batch>) {
+        self.active().will_execute_many(sql, batch).await;
+    }
+
     async fn execute_many(&mut self, sql: &str, batch: &Arc<Batch>) -> Result<u64, DriverError> {
         self.active().execute_many(sql, batch).await
     }

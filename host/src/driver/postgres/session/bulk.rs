@@ -6,10 +6,11 @@ use futures_util::stream::FuturesOrdered;
 use futures_util::{SinkExt, StreamExt};
 use tokio_postgres::types::{Kind, Type};
 
-use super::{PostgresSession, Transaction, encode_all};
-use crate::driver::postgres::pooler;
-use crate::driver::postgres::values::{are_distinct, array, copy_rows, is_element};
-use crate::driver::{Batch, CopyTarget, DriverError, Value};
+use super::requests::encode_all;
+use super::{PostgresSession, Transaction};
+use crate::driver::postgres::pooler::{self, Route};
+use crate::driver::postgres::values::{Parameter, are_distinct, array, copy_rows, is_element};
+use crate::driver::{Authority, Batch, CopyTarget, DriverError, Value};
 use crate::sql::Many;
 
 /// How many statements of a pipeline are on their way at once.
@@ -18,11 +19,45 @@ const PIPELINED: usize = 256;
 /// How much of a COPY goes into one message, in bytes.
 const MESSAGE: usize = 64 << 10;
 
+/// How the rows of a batch go into a statement.
+enum Way {
+    /// All at once: the statement over arrays, and these.
+    Arrays(tokio_postgres::Statement, Vec<Parameter<'static>>),
+    /// One by one.
+    Each(tokio_postgres::Statement),
+}
+
+/// Rows that wait for their transaction.
+pub(super) struct Ready {
+    sql: String,
+    batch: Arc<Batch>,
+    way: Way,
+}
+
 impl PostgresSession {
+    /// Prepares a statement and makes arrays of the rows that it is given next. Behind a pooler what is prepared outside of a
+    /// transaction is gone with it.
+    pub(super) async fn make_ready(&mut self, sql: &str, batch: &Arc<Batch>) {
+        self.ready = None;
+        let is_own = self.authority == Authority::Host && self.opening.route() == Route::Direct;
+        if batch.is_empty() || !is_own || self.enter().is_err() {
+            return;
+        }
+        let way = self.way_of(sql, batch).await;
+        // What it failed with, it fails with again.
+        if let Ok(way) = self.leave(way) {
+            self.ready = Some(Ready {
+                sql: sql.to_owned(),
+                batch: Arc::clone(batch),
+                way,
+            });
+        }
+    }
+
     pub(super) async fn execute_many_inner(
         &mut self,
         sql: &str,
-        batch: &Batch,
+        batch: &Arc<Batch>,
     ) -> Result<u64, DriverError> {
         if batch.is_empty() {
             self.check(sql).await?;
@@ -31,8 +66,26 @@ impl PostgresSession {
         if self.is_adrift() {
             return Err(pooler::refusal("a batch of rows outside of a transaction"));
         }
+        let ready = self.ready.take();
+        let way = match ready.filter(|ready| ready.sql == sql && Arc::ptr_eq(&ready.batch, batch)) {
+            Some(ready) => ready.way,
+            None => self.way_of(sql, batch).await?,
+        };
+        match way {
+            Way::Arrays(statement, arrays) => {
+                let client = self.link.client.clone();
+                self.send(client.execute_raw(&statement, &arrays))
+                    .await
+                    .map_err(without_position)
+            }
+            Way::Each(statement) => self.execute_each(&statement, batch).await,
+        }
+    }
+
+    /// How the rows of a batch go into a statement.
+    async fn way_of(&mut self, sql: &str, batch: &Batch) -> Result<Way, DriverError> {
         let statement = self.prepared(sql).await?;
-        let types = statement.params().to_vec();
+        let types = statement.params();
         if types.len() != batch.width() {
             return Err(DriverError::Conversion(format!(
                 "the statement has {} parameters and the rows have {} columns",
@@ -40,25 +93,16 @@ impl PostgresSession {
                 batch.width()
             )));
         }
-        match over_arrays(sql, &types, batch) {
-            Some(many) => self.execute_arrays(&many, &types, batch).await,
-            None => self.execute_each(&statement, &types, batch).await,
-        }
-    }
-
-    async fn execute_arrays(
-        &mut self,
-        many: &str,
-        types: &[Type],
-        batch: &Batch,
-    ) -> Result<u64, DriverError> {
-        let statement = match self.statements.get(many) {
+        let Some(many) = over_arrays(sql, types, batch) else {
+            return Ok(Way::Each(statement));
+        };
+        let over_arrays = match self.statements.get(&many) {
             Some(statement) => statement,
             None => {
                 let client = self.link.client.clone();
                 // What it does is what the statement does that it was made of, and that was checked.
-                let statement = self.send(client.prepare(many)).await?;
-                self.statements.keep(many, statement.clone(), None);
+                let statement = self.send(client.prepare(&many)).await?;
+                self.statements.keep(&many, statement.clone(), None);
                 statement
             }
         };
@@ -69,10 +113,7 @@ impl PostgresSession {
             .enumerate()
             .map(|(at, (cells, element))| array(cells, element, at + 1))
             .collect::<Result<Vec<_>, _>>()?;
-        let client = self.link.client.clone();
-        self.send(client.execute_raw(&statement, &arrays))
-            .await
-            .map_err(without_position)
+        Ok(Way::Arrays(over_arrays, arrays))
     }
 
     /// Row by row, without waiting for each answer; outside of a transaction one after another, so that nothing that
@@ -80,9 +121,9 @@ impl PostgresSession {
     async fn execute_each(
         &mut self,
         statement: &tokio_postgres::Statement,
-        types: &[Type],
         batch: &Batch,
     ) -> Result<u64, DriverError> {
+        let types = statement.params();
         let rows: Vec<Vec<Value>> = (0..batch.len()).map(|at| batch.row(at)).collect();
         let params = rows
             .iter()

@@ -3,7 +3,8 @@
 use futures_util::future::join;
 use tokio_postgres::error::SqlState;
 
-use super::{PostgresSession, RESET, Transaction, aborted, own_request};
+use super::requests::own_request;
+use super::{PostgresSession, RESET, Transaction, aborted};
 use crate::driver::postgres::pooler::Route;
 use crate::driver::{CommitError, Dialect, DriverError, Durability, Statement};
 

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures_util::pin_mut;
 use tokio_postgres::types::{ToSql, Type};
 
-use super::{PostgresSession, Transaction, encode_all};
+use super::requests::encode_all;
+use super::{PostgresSession, Transaction};
 use crate::driver::postgres::pooler;
 use crate::driver::postgres::statements::Reader;
 use crate::driver::{Column, CursorId, Dialect, DriverError, ResultLimit, Rows, Value};

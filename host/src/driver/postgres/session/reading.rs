@@ -6,7 +6,8 @@ use std::sync::Arc;
 use futures_util::{StreamExt, pin_mut};
 use tokio_postgres::{Row, RowStream};
 
-use super::{PostgresSession, Transaction, encode_all, with_unknown_type};
+use super::requests::{encode_all, with_unknown_type};
+use super::{PostgresSession, Transaction};
 use crate::driver::postgres::pooler::Route;
 use crate::driver::postgres::statements::{Layout, Reader, unreadable, with_text_columns};
 use crate::driver::postgres::values::untyped;
