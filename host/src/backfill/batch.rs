@@ -1,6 +1,6 @@
 //! One batch: its rows, its notes, and the place that its range has come to, in one transaction.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::BackfillError;
 use super::job::Job;
@@ -30,6 +30,8 @@ pub(super) struct Prepared {
     /// Where the range is when they are written.
     pub(super) cursor: Option<Key>,
     pub(super) is_last: bool,
+    /// How long that took.
+    pub(super) took: Duration,
 }
 
 impl Prepared {
@@ -109,6 +111,7 @@ impl Job {
         rest: &Span,
         most: usize,
     ) -> Result<Prepared, BackfillError> {
+        let started = Instant::now();
         let (rows, is_last) = self.fetch(session, rest, most).await?;
         let (span, cursor) = self.reach(&rows, rest, is_last)?;
         let mut judged = self.judge(rows, transformer).await?;
@@ -123,6 +126,7 @@ impl Job {
             span,
             cursor,
             is_last,
+            took: started.elapsed(),
         })
     }
 

@@ -84,6 +84,8 @@ struct Tools {
     hand: Hand,
     /// Where rows can be read ahead: what prepares the next batch while this one is written, and then writes it.
     other: Option<Hand>,
+    /// How much sooner than a batch was written the next one was ready, the last time.
+    slack: Duration,
 }
 
 /// A connection, and what makes new values of what is read on it.
@@ -219,6 +221,7 @@ impl Worker {
                 true => Some(hand().await?),
                 false => None,
             },
+            slack: Duration::ZERO,
         })
     }
 
@@ -579,13 +582,19 @@ impl Worker {
             true => None,
             false => tools.other.take(),
         };
-        let following = following.map(|hand| hand.spawn(Arc::clone(crew), after, most));
+        // The rows of this one are to be with the server first, where there is time: few cores do one thing after the other.
+        let pause = tools.slack / 4;
+        let following = following.map(|hand| hand.spawn(Arc::clone(crew), after, most, pause));
         let (session, transformer) = tools.hand.both()?;
+        let started = Instant::now();
         let written = job
             .write_prepared(session, &prepared, transformer, place)
             .await;
+        let wrote = started.elapsed();
         if let Some(following) = following {
             let (other, prepared) = following.await.map_err(|_| panicked())?;
+            let took = prepared.as_ref().map_or(wrote, |prepared| prepared.took);
+            tools.slack = wrote.saturating_sub(took);
             let idle = match &written {
                 // What it could not prepare, it tries again when its turn has come, and tells then.
                 Ok(_) => {
@@ -627,14 +636,16 @@ impl Hand {
         job.prepare(session, transformer, rest, most).await
     }
 
-    /// Prepares what comes next.
+    /// Prepares what comes next, after a pause.
     fn spawn(
         mut self,
         crew: Arc<Crew>,
         after: Span,
         most: usize,
+        pause: Duration,
     ) -> JoinHandle<(Self, Result<Prepared, BackfillError>)> {
         tokio::spawn(async move {
+            tokio::time::sleep(pause).await;
             let prepared = self.prepare(&crew.job, &after, most).await;
             (self, prepared)
         })
