@@ -15,6 +15,7 @@ use crate::account::Account;
 use crate::leftovers;
 use crate::process::{ServerProcess, free_port};
 use crate::server::Server;
+use crate::storage::Storage;
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(10);
@@ -26,11 +27,12 @@ pub struct Setup {
     settings: String,
     authentication: String,
     files: Vec<(String, Vec<u8>)>,
+    storage: Storage,
 }
 
 impl Setup {
     /// A cluster of a major version that trusts whoever connects from this machine and does not survive a power
-    /// cut (`fsync = off`); it does survive [`Cluster::crash`].
+    /// cut (`fsync = off`, and its data in memory where there is room); it does survive [`Cluster::crash`].
     pub fn new(major: u32) -> Self {
         Self {
             major,
@@ -38,12 +40,14 @@ impl Setup {
                 .to_owned(),
             authentication: "local all all trust\nhost all,replication all 127.0.0.1/32 trust\n".to_owned(),
             files: Vec::new(),
+            storage: Storage::Memory,
         }
     }
 
     /// Writes through to the disk at every commit, as a server that someone relies on does.
     #[must_use]
-    pub fn durable(self) -> Self {
+    pub fn durable(mut self) -> Self {
+        self.storage = Storage::Disk;
         self.setting("fsync", "on")
             .setting("full_page_writes", "on")
     }
@@ -86,6 +90,7 @@ impl Setup {
 pub struct Cluster {
     server: Server,
     account: Account,
+    storage: Storage,
     port: u16,
     postmaster: Option<ServerProcess>,
     // The claim is given up after the folder is gone: fields are dropped in this order.
@@ -108,7 +113,7 @@ impl Cluster {
     /// # Errors
     /// When it cannot be made, or does not start.
     pub fn standby(&self) -> Result<Self> {
-        let mut standby = Self::stopped(self.server.clone(), self.account)?;
+        let mut standby = Self::stopped(self.server.clone(), self.account, self.storage)?;
         let output = standby
             .command("pg_basebackup")
             .args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"])
@@ -133,7 +138,7 @@ impl Cluster {
 
     fn launch(setup: Setup) -> Result<Self> {
         let server = Server::find(setup.major)?;
-        let mut cluster = Self::stopped(server, Account::choose()?)?;
+        let mut cluster = Self::stopped(server, Account::choose()?, setup.storage)?;
         cluster.initialise(&setup)?;
         cluster
             .restart()
@@ -142,17 +147,18 @@ impl Cluster {
     }
 
     /// A folder for a server that has no data yet.
-    fn stopped(server: Server, account: Account) -> Result<Self> {
+    fn stopped(server: Server, account: Account, storage: Storage) -> Result<Self> {
         leftovers::sweep();
         let folder = tempfile::Builder::new()
             .prefix(leftovers::FOLDER_PREFIX)
-            .tempdir()
+            .tempdir_in(storage.folder())
             .context("cannot create a cluster's folder")?;
         let claim = leftovers::claim(folder.path())?;
         account.own(folder.path())?;
         Ok(Self {
             server,
             account,
+            storage,
             port: free_port()?,
             postmaster: None,
             folder,

@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::storage::Storage;
+
 pub(crate) const FOLDER_PREFIX: &str = "whimbrel-pg-";
 const CLAIM: &str = "owner.lock";
 
@@ -25,10 +27,8 @@ pub(crate) fn claim(folder: &Path) -> Result<File> {
 /// Stops the clusters whose owner is gone, and removes their folders. What cannot be removed stays for the next
 /// sweep: it is no reason not to run the tests.
 pub(crate) fn sweep() {
-    let Ok(entries) = fs::read_dir(std::env::temp_dir()) else {
-        return;
-    };
-    for entry in entries.flatten() {
+    let folders = Storage::ALL.map(Storage::folder);
+    for entry in folders.iter().flat_map(fs::read_dir).flatten().flatten() {
         let is_cluster = entry
             .file_name()
             .to_str()

@@ -19,6 +19,7 @@ mod leftovers;
 mod pooler;
 mod process;
 mod server;
+mod storage;
 
 pub use cluster::{Cluster, Setup};
 pub use pooler::PgBouncer;
