@@ -36,7 +36,7 @@ pub(super) fn compile(
 ) -> Result<Vec<u8>, BuildError> {
     let folder = absolute(folder)?;
     let toolchain = Toolchain::find(&folder, output)?;
-    let mut cargo = toolchain.cargo_build(&folder);
+    let mut cargo = toolchain.cargo_rustc(&folder);
     for variable in FOREIGN {
         cargo.env_remove(variable);
     }
@@ -44,11 +44,14 @@ pub(super) fn compile(
         .envs(PROFILE)
         .env(
             "CARGO_ENCODED_RUSTFLAGS",
-            remapped(&folder, toolchain.sysroot(&folder)),
+            remapped(toolchain.sysroot(&folder)),
         )
         .arg("--target-dir")
         .arg(absolute(target_dir)?)
-        .arg("--message-format=json-render-diagnostics");
+        .arg("--message-format=json-render-diagnostics")
+        .arg("--")
+        // For the package alone: with other flags cargo compiles all that it depends on once more.
+        .arg(remap(folder.as_std_path(), "/migration"));
     let messages = command::run(&mut cargo, output)?;
     let module = module(&messages, &folder).ok_or(BuildError::NoModule { folder })?;
     std::fs::read(&module).map_err(|source| BuildError::Io {
@@ -57,8 +60,9 @@ pub(super) fn compile(
     })
 }
 
-/// Flags that keep the paths of this machine out of panic messages, so that the same source makes the same bytes.
-fn remapped(folder: &Utf8Path, sysroot: Option<PathBuf>) -> OsString {
+/// Flags that keep the paths of this machine out of panic messages, so that the same source makes the same bytes. They are the
+/// same for every package, so that what several depend on is compiled once.
+fn remapped(sysroot: Option<PathBuf>) -> OsString {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let registry = home.map(|home| home.join("registry/src"));
@@ -72,11 +76,7 @@ fn remapped(folder: &Utf8Path, sysroot: Option<PathBuf>) -> OsString {
         .map(|entry| (entry.path(), "/crates"));
     let mut flags = OsString::new();
     let library = sysroot.map(|sysroot| (sysroot.join("lib/rustlib/src/rust"), "/rust"));
-    for (from, to) in library
-        .into_iter()
-        .chain(indices)
-        .chain([(folder.into(), "/migration")])
-    {
+    for (from, to) in library.into_iter().chain(indices) {
         if !flags.is_empty() {
             flags.push("\u{1f}");
         }

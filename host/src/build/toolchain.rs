@@ -68,10 +68,10 @@ impl Toolchain {
         Err(BuildError::NoToolchain { tried })
     }
 
-    /// `cargo build` for the target, without the profile.
-    pub(super) fn cargo_build(&self, folder: &Utf8Path) -> Command {
+    /// `cargo rustc` for the target, without the profile.
+    pub(super) fn cargo_rustc(&self, folder: &Utf8Path) -> Command {
         let mut cargo = self.place.command("cargo", folder);
-        cargo.args(["build", "--release", "--lib", "--target", TARGET]);
+        cargo.args(["rustc", "--release", "--lib", "--target", TARGET]);
         if let Std::FromSource { linker } = &self.std {
             cargo
                 .arg("-Zbuild-std=std,panic_abort")

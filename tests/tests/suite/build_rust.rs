@@ -94,7 +94,7 @@ fn a_mistake_in_the_source_shows_what_the_compiler_said() {
     else {
         panic!("{error:?}");
     };
-    assert!(command.contains("cargo build"), "{command}");
+    assert!(command.contains("cargo rustc"), "{command}");
     assert!(output.contains("src/lib.rs:1"), "{output}");
 }
 
