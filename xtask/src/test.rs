@@ -20,6 +20,11 @@ pub(crate) struct Options {
 /// The server that a user names, in place of the one that this machine would have.
 const USERS_SERVER: &str = "WHIMBREL_TEST_POSTGRES";
 
+/// How many tests run at once, where the user does not say.
+const THREADS: &str = "RUST_TEST_THREADS";
+/// How many there are for each core: tests wait for servers, and for time to pass, about as long as they compute.
+const THREADS_PER_CORE: usize = 2;
+
 /// Sets up, builds, and runs the tests.
 pub(crate) fn run_tests(options: &Options) -> Result<()> {
     set_up()?;
@@ -30,6 +35,10 @@ pub(crate) fn run_tests(options: &Options) -> Result<()> {
     tests.args(["test", "--workspace", "--no-fail-fast"]);
     if !options.filter.is_empty() {
         tests.arg("--").args(&options.filter);
+    }
+    if env::var_os(THREADS).is_none() {
+        let cores = thread::available_parallelism().map_or(1, usize::from);
+        tests.env(THREADS, (cores * THREADS_PER_CORE).to_string());
     }
     for major in VERSIONS {
         if let Some(url) = users_server(major) {
