@@ -1,6 +1,7 @@
 //! `build`: from Rust source to a component.
 
 use std::fs;
+use std::sync::{Mutex, PoisonError};
 
 use camino::{Utf8Path, Utf8PathBuf};
 use whimbrel::build::{BuildError, Built, Request, build};
@@ -39,13 +40,21 @@ fn migration() -> String {
 }
 
 fn built(package: &Utf8Path) -> Result<Built, BuildError> {
+    built_telling(package, &mut |_| {})
+}
+
+/// The same, with what the compiler says on its way.
+fn built_telling(package: &Utf8Path, output: &mut dyn FnMut(&str)) -> Result<Built, BuildError> {
+    // One at a time, since their modules lie in the same place.
+    static BUILDING: Mutex<()> = Mutex::new(());
+    let _building = BUILDING.lock().unwrap_or_else(PoisonError::into_inner);
     // One for all: the dependencies compile once.
     let target = guest("adversary").with_file_name("build");
     build(Request {
         folder: package,
         language: "rust",
         target_dir: &target,
-        output: &mut |_| {},
+        output,
     })
 }
 
@@ -82,6 +91,26 @@ fn the_same_source_makes_the_same_component_in_every_folder() {
         one.imports,
         ["whimbrel:migrate/types@0.1.0", "whimbrel:migrate/sql@0.1.0"]
     );
+}
+
+#[test]
+fn what_packages_depend_on_is_compiled_once_for_all_of_them() {
+    let compiled = |_: usize| {
+        in_folder(|folder| {
+            let mut compiled = Vec::new();
+            let package = package(folder, "cdylib", BINDINGS, &migration());
+            built_telling(&package, &mut |line| {
+                if let Some(name) = line.trim_start().strip_prefix("Compiling ") {
+                    compiled.extend(name.split_whitespace().next().map(str::to_owned));
+                }
+            })
+            .unwrap();
+            compiled
+        })
+    };
+    let [first, second] = [0, 1].map(compiled);
+    assert!(first.contains(&"subject".to_owned()), "{first:?}");
+    assert_eq!(second, ["subject"]);
 }
 
 #[test]
