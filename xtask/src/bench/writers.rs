@@ -21,8 +21,10 @@ const WATCHED: Duration = Duration::from_secs(10);
 /// When one of them writes next.
 const PAUSE: Duration = Duration::from_millis(5);
 const WRITERS: u64 = 2;
-/// Rows a second that the backfill may work on.
+/// Rows a second that the backfill may work on, and how long its batches may take: writers notice long ones, and those that come
+/// so often that their commits meet.
 const RATE: u32 = 5_000;
+const BATCH: &str = "2ms";
 
 /// Rows of a backfill that comes to its end while they are watched.
 const FEW_ROWS: usize = 25_000;
@@ -48,7 +50,7 @@ pub(super) fn compare(bed: &Bed, report: &mut Report) -> Result<()> {
     let project = backfill::declared(bed)?;
     fs::write(
         project.join("whimbrel.toml"),
-        format!("[backfill]\nrate = {RATE}\nbatch = \"5ms\"\n"),
+        format!("[backfill]\nrate = {RATE}\nbatch = \"{BATCH}\"\n"),
     )?;
     let lines = [
         (bed.rows, With::Backfill, "throttled backfill"),
@@ -105,6 +107,9 @@ fn watch(bed: &Bed, with: With, project: &Path, rows: u64) -> Result<Took> {
     let mut ended = None;
     if let Some(mut backfill) = backfill {
         ended = backfill.try_wait()?;
+        if with == With::Backfill {
+            check_rate(bed)?;
+        }
         backfill.kill()?;
         backfill.wait()?;
     }
@@ -120,6 +125,18 @@ fn watch(bed: &Bed, with: With, project: &Path, rows: u64) -> Result<Took> {
         p99: took.get(took.len() * 99 / 100).copied().unwrap_or(longest),
         longest,
     })
+}
+
+/// A backfill that does not come to its rate would be noticed less.
+fn check_rate(bed: &Bed) -> Result<()> {
+    let done = "SELECT (sum(r.rows_read) / extract(epoch FROM now() - to_timestamp(min(b.started))))::bigint \
+        FROM whimbrel_backfill b JOIN whimbrel_backfill_range r USING (revision)";
+    let rate = bed.server.value(DATABASE, done)?;
+    ensure!(
+        rate * 10 >= i64::from(RATE) * 9,
+        "the backfill worked on {rate} rows a second while writers were watched, and not on {RATE}"
+    );
+    Ok(())
 }
 
 fn write(url: &str, seed: u64, rows: u64, took: &Mutex<Vec<Duration>>) -> Result<()> {
