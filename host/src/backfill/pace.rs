@@ -13,6 +13,8 @@ use crate::driver::{Dialect, DriverError, Session, Statement, Value};
 /// Rows of the first batch.
 const FIRST: usize = 500;
 const MOST: usize = 20_000;
+/// How many batches a second there are at least under a rate: writers notice one large one more than many small ones.
+const SPREAD: u64 = 10;
 /// How often the operator's wishes are read.
 const LOOK: Duration = Duration::from_millis(500);
 
@@ -44,10 +46,10 @@ impl Pace {
         }
     }
 
-    /// How many rows the next batch of one of `workers` has: not more than its part of what a second may have, so that it is
-    /// back within its lease.
+    /// How many rows the next batch of one of `workers` has: not more than a tenth of its part of what a second may have, so
+    /// that they are spread, and it is back within its lease.
     pub(super) fn rows(&self, workers: u64, settings: &Settings) -> usize {
-        let rate = settings.rate.unwrap_or(u64::MAX) / workers.max(1);
+        let rate = settings.rate.unwrap_or(u64::MAX) / workers.max(1) / SPREAD;
         let most = usize::try_from(rate).unwrap_or(usize::MAX).clamp(1, MOST);
         (self.rows as usize).clamp(1, most)
     }
@@ -240,7 +242,8 @@ mod tests {
         let second = pace.owed(500, 2, &settings);
         assert!(second > Duration::from_millis(2_900) && second <= Duration::from_secs(3));
         assert_eq!(pace.owed(500, 2, &Settings::default()), Duration::ZERO);
-        assert_eq!(pace.rows(4, &settings), 250);
+        assert_eq!(pace.rows(1, &settings), 100);
+        assert_eq!(pace.rows(4, &settings), 25);
         assert_eq!(pace.rows(5_000, &settings), 1);
     }
 }
