@@ -21,12 +21,25 @@ const FEW: u64 = 2_000;
 /// A range whose worker is through with it sooner is left to it: to cut it takes time as well, and a batch of that worker's.
 const WORTH: Duration = Duration::from_secs(1);
 
-/// How many rows have to be left of a range for it to be cut in two, where so many took its worker so long.
-fn worth(rows: u64, busy: Duration, rate: Option<u64>) -> u64 {
-    let most = rate.map_or(f64::MAX, |rate| rate as f64 * WORTH.as_secs_f64());
-    match rows > 0 && !busy.is_zero() {
-        true => ((rows as f64 * WORTH.div_duration_f64(busy)).min(most) as u64).max(2),
-        false => FEW,
+/// How long a worker that has nothing to do leaves the rest of a range to another.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For how long it has done so already.
+    pub(super) waited: Duration,
+    /// How many rows a second all workers may work on.
+    pub(super) rate: Option<u64>,
+}
+
+impl Patience {
+    /// How many rows have to be left of a range for it to be cut in two, where so many took its worker so long. The last rows
+    /// may take longer than those before them, which shows by the wait.
+    fn worth(self, rows: u64, busy: Duration) -> u64 {
+        if rows == 0 || busy.is_zero() {
+            return FEW;
+        }
+        let speed = rows as f64 / busy.as_secs_f64();
+        let speed = self.rate.map_or(speed, |rate| speed.min(rate as f64));
+        ((speed * WORTH.saturating_sub(self.waited).as_secs_f64()) as u64).max(2)
     }
 }
 
@@ -68,7 +81,7 @@ impl Job {
         &self,
         session: &mut dyn Session,
         ranges: &[Range],
-        rate: Option<u64>,
+        patience: Patience,
     ) -> Result<bool, BackfillError> {
         let mut open: Vec<&Range> = ranges.iter().filter(|range| !range.is_done).collect();
         // Those that have come least far have the most left, as they were of one size.
@@ -76,7 +89,7 @@ impl Job {
         let next = ranges.iter().map(|range| range.number).max().unwrap_or(0) + 1;
         for range in open {
             let rest = range.rest();
-            let worth = worth(range.counts.read, range.busy, rate);
+            let worth = patience.worth(range.counts.read, range.busy);
             let left = read(session, &self.count(&rest, worth)).await?;
             let left = left.first().and_then(|row| row.first());
             if left != Some(&Value::Int64(i64::try_from(worth).unwrap_or(i64::MAX))) {
@@ -111,11 +124,20 @@ mod tests {
     #[test]
     fn what_is_left_is_worth_cutting_by_the_time_that_it_takes() {
         let second = Duration::from_secs(1);
-        assert_eq!(worth(0, Duration::ZERO, None), FEW, "nothing is known yet");
-        assert_eq!(worth(0, second, None), FEW);
-        assert_eq!(worth(80_000, second, None), 80_000);
-        assert_eq!(worth(80_000, second * 4, None), 20_000);
-        assert_eq!(worth(80_000, second, Some(3_000)), 3_000);
-        assert_eq!(worth(3, second * 60, None), 2, "one row cannot be cut");
+        let after = |waited, rate| Patience { waited, rate };
+        let at_once = after(Duration::ZERO, None);
+        assert_eq!(
+            at_once.worth(0, Duration::ZERO),
+            FEW,
+            "nothing is known yet"
+        );
+        assert_eq!(at_once.worth(0, second), FEW);
+        assert_eq!(at_once.worth(80_000, second), 80_000);
+        assert_eq!(at_once.worth(80_000, second * 4), 20_000);
+        assert_eq!(at_once.worth(3, second * 60), 2, "one row cannot be cut");
+        let slow = after(Duration::ZERO, Some(3_000));
+        assert_eq!(slow.worth(80_000, second), 3_000);
+        assert_eq!(after(second / 2, None).worth(80_000, second), 40_000);
+        assert_eq!(after(second * 2, None).worth(80_000, second), 2);
     }
 }

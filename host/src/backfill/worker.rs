@@ -13,6 +13,7 @@ use super::job::Job;
 use super::keys::Span;
 use super::lag::Lag;
 use super::pace::{Order, Pace};
+use super::ranges::Patience;
 use super::record::{Range, Record, State};
 use super::rows::Transformer;
 use super::spec::Change;
@@ -76,6 +77,8 @@ pub(super) struct Worker {
     /// What it is doing, as the last sign of life said it, and when that was.
     doing: String,
     signed: Option<Instant>,
+    /// Since when it has had nothing to do.
+    idle: Option<Instant>,
     lag: Lag,
 }
 
@@ -131,6 +134,7 @@ impl Worker {
             told: String::new(),
             doing: WORKS.to_owned(),
             signed: None,
+            idle: None,
             lag: Lag::default(),
         }
     }
@@ -272,6 +276,7 @@ impl Worker {
                 return Ok(Ended::Done);
             };
             let number = range.number;
+            self.idle = None;
             self.tell(WORKS);
             self.sign(&mut *tools.hand.session, WORKS).await?;
             match self.work_on(&mut tools, range, *record, pace).await {
@@ -329,7 +334,11 @@ impl Worker {
         if job.store.bury(writer, job.revision.as_str()).await? {
             return Ok(true);
         }
-        if job.dialect == Dialect::Postgresql && job.split_one(writer, &ranges, rate).await? {
+        let patience = Patience {
+            waited: self.idle.get_or_insert_with(Instant::now).elapsed(),
+            rate,
+        };
+        if job.dialect == Dialect::Postgresql && job.split_one(writer, &ranges, patience).await? {
             return Ok(true);
         }
         const DOING: &str = "waits for the last ranges of others";
