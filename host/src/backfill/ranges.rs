@@ -44,8 +44,8 @@ impl Patience {
 }
 
 impl Job {
-    /// The ranges to begin with, `parts` at least unless there are few rows: evenly filled, as far as a sample tells, so that workers have enough to share and none of
-    /// them is left with the largest part. SQLite, which has one writer, gets one.
+    /// The ranges to begin with, `parts` at least unless there are few rows: evenly filled, as far as a sample tells, so that
+    /// workers have enough to share and none of them is left with the largest part. SQLite, which has one writer, gets one.
     pub(super) async fn first_ranges(
         &self,
         session: &mut dyn Session,
