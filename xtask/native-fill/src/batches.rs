@@ -74,7 +74,7 @@ impl Batches {
             let update = client
                 .prepare(
                     "UPDATE people SET slug = new.slug, initials = new.initials
-                     FROM unnest($1::bigint[], $2::text[], $3::text[]) AS new (id, slug, initials)
+                     FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS slug, unnest($3::text[]) AS initials) AS new
                      WHERE people.id = new.id AND people.id >= $4 AND people.id <= $5",
                 )
                 .await?;

@@ -40,7 +40,7 @@ async fn fill(mut client: Client) -> Result<()> {
         .await?;
     let update = transaction
         .prepare(
-            "UPDATE people SET slug = new.slug FROM unnest($1::bigint[], $2::text[]) AS new (id, slug)
+            "UPDATE people SET slug = new.slug FROM (SELECT unnest($1::bigint[]) AS id, unnest($2::text[]) AS slug) AS new
              WHERE people.id = new.id",
         )
         .await?;
