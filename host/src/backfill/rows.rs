@@ -10,7 +10,7 @@ use super::job::Job;
 use super::keys::{Key, shown};
 use super::record::{BadRow, Counts};
 use super::spec::{Drops, Keep};
-use super::statements::Reading;
+use super::statements::{Reading, Version};
 use crate::driver::{Batch, DriverError, Session, Value};
 use crate::migration::MigrationError;
 
@@ -241,9 +241,9 @@ impl Job {
     }
 
     fn versioned_keys(&self, rows: &Batch, reading: Reading) -> Batch {
-        match reading {
-            Reading::Ahead => rows.only((0..self.key_width()).chain([rows.width() - 1])),
-            Reading::Locked => self.keys_of(rows),
+        match Version::of(rows, reading) {
+            Version::Each => rows.only((0..self.key_width()).chain([rows.width() - 1])),
+            Version::Same(_) | Version::Locked => self.keys_of(rows),
         }
     }
 

@@ -3,7 +3,7 @@
 use super::job::Job;
 use super::keys::{Key, Span};
 use super::spec::{Change, Drops, Keep};
-use crate::driver::{Batch, Dialect, Statement, Value};
+use crate::driver::{Batch, Cells, Dialect, Run, Statement, Value};
 
 /// What a reading of rows is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -12,6 +12,38 @@ pub(super) enum Reading {
     Ahead,
     /// Nobody else changes them until the transaction ends.
     Locked,
+}
+
+/// How a row that is written is known to be as it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Version {
+    /// It is locked.
+    Locked,
+    /// All rows of the batch had this version, as rows have that came in one transaction.
+    Same(u32),
+    /// Each has its own.
+    Each,
+}
+
+impl Version {
+    /// That of rows that were read.
+    pub(super) fn of(rows: &Batch, reading: Reading) -> Self {
+        if reading == Reading::Locked {
+            return Self::Locked;
+        }
+        let Some(Run::Blobs(versions, ends)) = rows.columns().last().map(Cells::run) else {
+            return Self::Each;
+        };
+        let mut each = versions.chunks_exact(size_of::<u32>());
+        let first = each.next().and_then(|first| first.try_into().ok());
+        let same = first.filter(|first: &[u8; 4]| each.all(|version| version == first));
+        match same {
+            Some(version) if versions.len() == ends.len() * version.len() => {
+                Self::Same(u32::from_be_bytes(version))
+            }
+            _ => Self::Each,
+        }
+    }
 }
 
 impl Job {
@@ -46,7 +78,7 @@ impl Job {
             columns.extend(self.qualified(&self.writes));
         }
         if reading == Reading::Ahead {
-            columns.push(format!("{}.xmin::text", self.qualifier));
+            columns.push(format!("pg_catalog.xidsend({}.xmin)", self.qualifier));
         }
         columns.join(", ")
     }
@@ -205,7 +237,7 @@ impl Job {
     }
 
     /// Writes new values into the row of a key, which is one of these: `$1` and on are the values, then comes the key, then
-    /// the version that was read ahead.
+    /// the version that was read ahead, where each has its own.
     pub(super) fn write(&self, reading: Reading, rows: &Batch) -> String {
         let sets: Vec<String> = (self.writes.iter().zip(1..))
             .map(|(name, at)| format!("{name} = ${at}"))
@@ -214,7 +246,7 @@ impl Job {
             "UPDATE {} SET {} WHERE {}{}",
             self.table.name,
             sets.join(", "),
-            self.is_row(self.writes.len() + 1, reading),
+            self.is_row(self.writes.len() + 1, Version::of(rows, reading)),
             self.between(reading, rows)
         )
     }
@@ -224,7 +256,7 @@ impl Job {
         format!(
             "DELETE FROM {} WHERE {}{}",
             self.table.name,
-            self.is_row(1, reading),
+            self.is_row(1, Version::of(rows, reading)),
             self.between(reading, rows)
         )
     }
@@ -254,13 +286,17 @@ impl Job {
         )
     }
 
-    pub(super) fn is_row(&self, first: usize, reading: Reading) -> String {
+    pub(super) fn is_row(&self, first: usize, version: Version) -> String {
         let mut conditions: Vec<String> = (self.table.key.iter().zip(first..))
             .map(|(name, at)| format!("{name} = ${at}"))
             .collect();
-        if reading == Reading::Ahead {
-            // In parentheses it is no part of the key that `execute-many` tells rows apart by.
-            conditions.push(format!("(xmin) = ${}", first + self.key.len()));
+        // In parentheses it is no part of the key that `execute-many` tells rows apart by.
+        match version {
+            Version::Locked => {}
+            Version::Same(version) => {
+                conditions.push(format!("(xmin) = '{version}'::pg_catalog.xid"));
+            }
+            Version::Each => conditions.push(format!("(xmin) = ${}", first + self.key.len())),
         }
         conditions.join(" AND ")
     }
@@ -426,7 +462,7 @@ impl Job {
                 "SELECT {} FROM {} WHERE {}",
                 columns.join(", "),
                 self.table.name,
-                self.is_row(1, Reading::Locked)
+                self.is_row(1, Version::Locked)
             ),
             params: key.0.clone(),
         }
@@ -439,7 +475,7 @@ impl Job {
                 "SELECT {} FROM {} WHERE {}",
                 self.writes.join(", "),
                 self.table.name,
-                self.is_row(1, Reading::Locked)
+                self.is_row(1, Version::Locked)
             ),
             params: key.0.clone(),
         }

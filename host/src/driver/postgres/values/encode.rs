@@ -171,6 +171,12 @@ fn convert<'a>(value: &'a Value, wanted: &Type) -> Result<Parameter<'a>, &'stati
             Value::Bytes(bytes) if bytes.len() == 16 => Ok(Parameter::Binary(Cow::Borrowed(bytes))),
             _ => Err(NO_CONVERSION),
         },
+        // The version of a row, as `xidsend` has sent it.
+        Type::XID => match value {
+            Value::Bytes(bytes) if bytes.len() == 4 => Ok(Parameter::Binary(Cow::Borrowed(bytes))),
+            Value::Bytes(_) => Err("a transaction's number is four bytes"),
+            _ => Ok(untyped(value)),
+        },
         _ => match value {
             Value::Bytes(_) => Err("bytes can only be bytea"),
             _ => Ok(untyped(value)),
