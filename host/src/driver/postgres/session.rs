@@ -65,6 +65,8 @@ pub(super) struct PostgresSession {
     resets: bool,
     protected: Protected,
     opening: Opening,
+    /// Whether statements outside of transactions give up waiting for a lock.
+    is_patient: bool,
     transaction: Transaction,
     /// Savepoints that are set, each with the cursors that were opened before it.
     savepoints: Vec<(String, u32)>,
@@ -118,6 +120,7 @@ impl PostgresSession {
             resets: false,
             protected,
             opening: Opening::new(lock_timeout),
+            is_patient: false,
             transaction: Transaction::None,
             savepoints: Vec::new(),
             cursors: Cursors::default(),

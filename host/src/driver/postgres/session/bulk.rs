@@ -36,12 +36,15 @@ pub(super) struct Ready {
 
 impl PostgresSession {
     /// Prepares a statement and makes arrays of the rows that it is given next. Behind a pooler what is prepared outside of a
-    /// transaction is gone with it.
+    /// transaction is gone with it. To prepare an UPDATE takes its lock, which is not waited for longer than in a transaction.
     pub(super) async fn make_ready(&mut self, sql: &str, batch: &Arc<Batch>) {
         self.ready = None;
         let is_own = self.authority == Authority::Host && self.opening.route() == Route::Direct;
         if batch.is_empty() || !is_own || self.enter().is_err() {
             return;
+        }
+        if let Some(patience) = self.opening.patience().filter(|_| !self.is_patient) {
+            self.is_patient = self.command(&patience).await.is_ok();
         }
         let way = self.way_of(sql, batch).await;
         // What it failed with, it fails with again.

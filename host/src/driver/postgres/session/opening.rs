@@ -20,6 +20,8 @@ const PROCESS: &str = "; SELECT pg_catalog.pg_backend_pid() AS process";
 
 /// Begins transactions. All that it sets ends with them, so that behind a pooler nobody else meets it.
 pub(super) struct Opening {
+    /// In milliseconds.
+    lock_timeout: Option<u128>,
     begin: String,
     /// Whether `begin` is in its final form.
     settled: bool,
@@ -33,18 +35,27 @@ pub(super) struct Opening {
 impl Opening {
     /// Has each transaction give up waiting for a lock after `lock_timeout`, where one is given.
     pub(super) fn new(lock_timeout: Option<Duration>) -> Self {
+        let lock_timeout = lock_timeout
+            .filter(|timeout| !timeout.is_zero())
+            .map(|timeout| timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into()));
         let mut begin = "BEGIN".to_owned();
-        if let Some(timeout) = lock_timeout.filter(|timeout| !timeout.is_zero()) {
-            let milliseconds = timeout.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
+        if let Some(milliseconds) = lock_timeout {
             begin.push_str(&format!("; SET LOCAL lock_timeout = {milliseconds}"));
         }
         Self {
+            lock_timeout,
             begin,
             settled: false,
             route: Route::Unknown,
             announced: None,
             claim: None,
         }
+    }
+
+    /// What has statements outside of transactions give up waiting for a lock as well.
+    pub(super) fn patience(&self) -> Option<String> {
+        self.lock_timeout
+            .map(|milliseconds| format!("SET lock_timeout = {milliseconds}"))
     }
 
     /// What a transaction is told after BEGIN, to be told again when its settings have been reset.
