@@ -13,6 +13,8 @@ use crate::storage::Storage;
 
 pub(crate) const FOLDER_PREFIX: &str = "whimbrel-pg-";
 const CLAIM: &str = "owner.lock";
+/// A folder that nobody has claimed for as long is nobody's.
+const OLD: Duration = Duration::from_secs(600);
 
 /// Claims a cluster's folder for this process, for as long as the file is open.
 pub(crate) fn claim(folder: &Path) -> Result<File> {
@@ -27,7 +29,7 @@ pub(crate) fn claim(folder: &Path) -> Result<File> {
 /// Stops the clusters whose owner is gone, and removes their folders. What cannot be removed stays for the next
 /// sweep: it is no reason not to run the tests.
 pub(crate) fn sweep() {
-    let folders = Storage::ALL.map(Storage::folder);
+    let folders = Storage::folders();
     for entry in folders.iter().flat_map(fs::read_dir).flatten().flatten() {
         let is_cluster = entry
             .file_name()
@@ -41,7 +43,13 @@ pub(crate) fn sweep() {
 }
 
 fn is_abandoned(folder: &Path) -> bool {
-    File::open(folder.join(CLAIM)).is_ok_and(|claim| claim.try_lock().is_ok())
+    match File::open(folder.join(CLAIM)) {
+        Ok(claim) => claim.try_lock().is_ok(),
+        // Its owner ended between its first steps, or its last.
+        Err(_) => fs::metadata(folder)
+            .and_then(|folder| folder.modified())
+            .is_ok_and(|since| since.elapsed().is_ok_and(|age| age > OLD)),
+    }
 }
 
 /// Stops the server that runs on a folder, where there is one.

@@ -20,7 +20,10 @@ pub(crate) enum Storage {
 }
 
 impl Storage {
-    pub(crate) const ALL: [Self; 2] = [Self::Memory, Self::Disk];
+    /// All folders that clusters may have been left in.
+    pub(crate) fn folders() -> [PathBuf; 2] {
+        [SHARED_MEMORY.into(), env::temp_dir()]
+    }
 
     /// The folder that clusters have theirs in.
     pub(crate) fn folder(self) -> PathBuf {
