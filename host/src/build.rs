@@ -3,6 +3,7 @@
 mod command;
 mod encode;
 mod error;
+mod packages;
 mod rust;
 mod toolchain;
 
@@ -27,7 +28,8 @@ pub struct Request<'a> {
 /// A built component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Built {
-    /// The component's bytes: the same for the same source and toolchain, wherever the folder is.
+    /// The component's bytes: the same for the same source and toolchain, wherever the folder is, if the packages outside of it
+    /// that come from no registry are where they were: rustc orders functions by names that their paths are part of.
     pub component: Vec<u8>,
     /// What it imports.
     pub imports: Vec<String>,

@@ -1,10 +1,11 @@
 //! A Rust package to a core module.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
 use camino::{Utf8Path, Utf8PathBuf};
 
+use super::packages::Packages;
 use super::toolchain::Toolchain;
 use super::{BuildError, absolute, command};
 
@@ -36,22 +37,25 @@ pub(super) fn compile(
 ) -> Result<Vec<u8>, BuildError> {
     let folder = absolute(folder)?;
     let toolchain = Toolchain::find(&folder, output)?;
+    let packages = Packages::find(&toolchain, &folder, output)?;
+    let own = remap(folder.as_std_path(), "/migration");
+    let mut flags = remapped(toolchain.sysroot(&folder), &packages.outside);
+    if packages.has_more {
+        flags.push(own.clone());
+    }
     let mut cargo = toolchain.cargo_rustc(&folder);
     for variable in FOREIGN {
         cargo.env_remove(variable);
     }
     cargo
         .envs(PROFILE)
-        .env(
-            "CARGO_ENCODED_RUSTFLAGS",
-            remapped(toolchain.sysroot(&folder)),
-        )
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join(OsStr::new("\u{1f}")))
         .arg("--target-dir")
         .arg(absolute(target_dir)?)
         .arg("--message-format=json-render-diagnostics")
         .arg("--")
         // For the package alone: with other flags cargo compiles all that it depends on once more.
-        .arg(remap(folder.as_std_path(), "/migration"));
+        .arg(own);
     let messages = command::run(&mut cargo, output)?;
     let module = module(&messages, &folder).ok_or(BuildError::NoModule { folder })?;
     std::fs::read(&module).map_err(|source| BuildError::Io {
@@ -61,8 +65,8 @@ pub(super) fn compile(
 }
 
 /// Flags that keep the paths of this machine out of panic messages, so that the same source makes the same bytes. They are the
-/// same for every package, so that what several depend on is compiled once.
-fn remapped(sysroot: Option<PathBuf>) -> OsString {
+/// same for every migration with the same packages outside of its folder, so that those are compiled once.
+fn remapped(sysroot: Option<PathBuf>, outside: &[(PathBuf, String)]) -> Vec<OsString> {
     let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
     let home = home.or_else(|| std::env::home_dir().map(|home| home.join(".cargo")));
     let registry = home.map(|home| home.join("registry/src"));
@@ -73,16 +77,10 @@ fn remapped(sysroot: Option<PathBuf>) -> OsString {
         .into_iter()
         .flatten()
         .flatten()
-        .map(|entry| (entry.path(), "/crates"));
-    let mut flags = OsString::new();
-    let library = sysroot.map(|sysroot| (sysroot.join("lib/rustlib/src/rust"), "/rust"));
-    for (from, to) in library.into_iter().chain(indices) {
-        if !flags.is_empty() {
-            flags.push("\u{1f}");
-        }
-        flags.push(remap(&from, to));
-    }
-    flags
+        .map(|entry| remap(&entry.path(), "/crates"));
+    let library = sysroot.map(|sysroot| remap(&sysroot.join("lib/rustlib/src/rust"), "/rust"));
+    let outside = (outside.iter()).map(|(path, name)| remap(path, &format!("/packages/{name}")));
+    library.into_iter().chain(indices).chain(outside).collect()
 }
 
 fn remap(from: &Path, to: &str) -> OsString {

@@ -68,9 +68,14 @@ impl Toolchain {
         Err(BuildError::NoToolchain { tried })
     }
 
+    /// Cargo in a folder.
+    pub(super) fn cargo(&self, folder: &Utf8Path) -> Command {
+        self.place.command("cargo", folder)
+    }
+
     /// `cargo rustc` for the target, without the profile.
     pub(super) fn cargo_rustc(&self, folder: &Utf8Path) -> Command {
-        let mut cargo = self.place.command("cargo", folder);
+        let mut cargo = self.cargo(folder);
         cargo.args(["rustc", "--release", "--lib", "--target", TARGET]);
         if let Std::FromSource { linker } = &self.std {
             cargo

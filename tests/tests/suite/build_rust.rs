@@ -113,6 +113,59 @@ fn what_packages_depend_on_is_compiled_once_for_all_of_them() {
     assert_eq!(second, ["subject"]);
 }
 
+/// A package beside the source, or below it, that says so in the component.
+fn helper(folder: &Utf8Path, says: &str) {
+    fs::create_dir_all(folder.join("src")).unwrap();
+    fs::write(
+        folder.join("Cargo.toml"),
+        "[package]\nname = \"helper\"\nversion = \"0.1.0\"\nedition = \"2024\"\n",
+    )
+    .unwrap();
+    fs::write(
+        folder.join("src/lib.rs"),
+        format!("#[inline(never)] pub fn check(touched: i64) {{ if touched > 7 {{ panic!(\"{says} {{touched}}\") }} }}"),
+    )
+    .unwrap();
+}
+
+fn helped() -> String {
+    migration().replace("assert_eq!(touched, 0)", "helper::check(touched)")
+}
+
+fn contains(built: &Built, text: &str) -> bool {
+    let component = &built.component;
+    component
+        .windows(text.len())
+        .any(|window| window == text.as_bytes())
+}
+
+/// Cargo sees no difference between packages of the same name at the same place of two folders but their time.
+#[test]
+fn packages_of_one_name_in_two_migrations_are_told_apart() {
+    in_folder(|folder| {
+        let dependencies = format!("{BINDINGS}\nhelper = {{ path = \"helper\" }}");
+        let packages = ["one", "two"].map(|says| {
+            let package = package(&folder.join(says), "cdylib", &dependencies, &helped());
+            helper(&package.join("helper"), says);
+            (package, says)
+        });
+        for (package, says) in packages {
+            assert!(contains(&built(&package).unwrap(), says), "{says}");
+        }
+    });
+}
+
+#[test]
+fn no_component_says_where_a_package_beside_it_was() {
+    in_folder(|folder| {
+        helper(&folder.join("helper"), "beside");
+        let dependencies = format!("{BINDINGS}\nhelper = {{ path = \"../helper\" }}");
+        let built = built(&package(folder, "cdylib", &dependencies, &helped())).unwrap();
+        assert!(contains(&built, "/packages/helper/src/lib.rs"));
+        assert!(!contains(&built, folder.as_str()));
+    });
+}
+
 #[test]
 fn a_mistake_in_the_source_shows_what_the_compiler_said() {
     let error =
