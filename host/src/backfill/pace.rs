@@ -13,6 +13,9 @@ use crate::driver::{Dialect, DriverError, Session, Statement, Value};
 /// Rows of the first batch.
 const FIRST: usize = 500;
 const MOST: usize = 20_000;
+/// Fewer rows do not make a batch shorter that is short already: its round trips take that time.
+const FEWEST: f64 = 50.0;
+const SHORT: Duration = Duration::from_millis(50);
 /// How many batches a second there are at least under a rate: writers notice one large one more than many small ones.
 const SPREAD: u64 = 10;
 /// How often the operator's wishes are read.
@@ -54,13 +57,17 @@ impl Pace {
         (self.rows as usize).clamp(1, most)
     }
 
-    /// Learns from a batch of so many rows. The number doubles at most, and falls as far as it has to.
+    /// Learns from a batch of so many rows. The number doubles at most, and falls as far as it has to and helps.
     pub(super) fn learn(&mut self, rows: u64, took: Duration, settings: &Settings) {
         let target = settings.batch.as_secs_f64();
         let factor = (target / took.as_secs_f64().max(1e-6)).clamp(0.1, 2.0);
         // A short batch at the end of a range says little.
         if rows as f64 >= self.rows * 0.9 || factor < 1.0 {
-            self.rows = (self.rows * factor).clamp(1.0, MOST as f64);
+            let least = match took < SHORT {
+                true => FEWEST.min(self.rows),
+                false => 1.0,
+            };
+            self.rows = (self.rows * factor).clamp(least, MOST as f64);
         }
     }
 
