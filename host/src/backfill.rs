@@ -17,6 +17,7 @@ mod crew;
 mod declared;
 mod ending;
 mod error;
+mod hands;
 mod job;
 mod keys;
 mod lag;

@@ -41,6 +41,13 @@ impl Prepared {
     }
 }
 
+/// A batch that is written, in a transaction that is open.
+pub(super) struct Open {
+    done: Done,
+    /// Since when.
+    since: Instant,
+}
+
 /// A worker's place in a range.
 #[derive(Clone, Copy)]
 pub(super) struct Place<'a> {
@@ -66,6 +73,8 @@ pub(super) struct Written {
     pub(super) is_last: bool,
     /// When it was.
     pub(super) at: Instant,
+    /// How long it took: its transaction, or what came before it where that took longer.
+    pub(super) took: Duration,
 }
 
 /// Reads rows as columns, as many bytes as a batch may have.
@@ -103,17 +112,23 @@ pub(super) async fn read(
 }
 
 impl Job {
-    /// Reads the next rows of a span, has their new values made, and the session ready to write them. Nothing is locked.
+    /// Reads the next rows of a span, has their new values made, and the session ready to write them. Nothing is locked. What
+    /// is left of the span after them is told as soon as it is known.
     pub(super) async fn prepare(
         &self,
         session: &mut dyn Session,
         transformer: &mut dyn Transformer,
         rest: &Span,
         most: usize,
+        tell: impl FnOnce(Option<Span>) + Send,
     ) -> Result<Prepared, BackfillError> {
         let started = Instant::now();
         let (rows, is_last) = self.fetch(session, rest, most).await?;
         let (span, cursor) = self.reach(&rows, rest, is_last)?;
+        tell((!is_last).then(|| Span {
+            after: cursor.clone(),
+            upto: rest.upto.clone(),
+        }));
         let mut judged = self.judge(rows, transformer).await?;
         let values = judged.take_values();
         let writing = self.writing(&judged, values, Reading::Ahead);
@@ -227,9 +242,12 @@ impl Job {
         }
     }
 
-    pub(super) async fn open(&self, session: &mut dyn Session) -> Result<(), DriverError> {
+    /// Begins a transaction, and tells since when it is open.
+    pub(super) async fn open(&self, session: &mut dyn Session) -> Result<Instant, DriverError> {
+        let since = Instant::now();
         session.begin().await?;
-        self.prepare_transaction(session).await
+        self.prepare_transaction(session).await?;
+        Ok(since)
     }
 
     /// What holds for a transaction that writes rows, once it is open.
@@ -259,7 +277,7 @@ impl Job {
         read(session, &set).await.map(|_| ())
     }
 
-    /// Writes rows that were prepared. Those that have changed since are read again, now with their locks.
+    /// Writes rows that were prepared, and commits them.
     pub(super) async fn write_prepared(
         &self,
         session: &mut dyn Session,
@@ -267,7 +285,19 @@ impl Job {
         transformer: &mut dyn Transformer,
         place: Place<'_>,
     ) -> Result<Written, BackfillError> {
-        self.open(session).await?;
+        let open = self.write_open(session, prepared, transformer).await?;
+        self.finish(session, prepared, open, place).await
+    }
+
+    /// Writes rows that were prepared, and leaves the transaction open. Those that have changed since are read again, now with
+    /// their locks.
+    pub(super) async fn write_open(
+        &self,
+        session: &mut dyn Session,
+        prepared: &Prepared,
+        transformer: &mut dyn Transformer,
+    ) -> Result<Open, BackfillError> {
+        let since = self.open(session).await?;
         let (judged, writing) = (&prepared.judged, prepared.writing.as_ref());
         let mut done = self
             .write_judged(session, judged, writing, Reading::Ahead)
@@ -294,6 +324,17 @@ impl Job {
             self.forget_notes(session, &prepared.span, || again.rows.clone())
                 .await?;
         }
+        Ok(Open { done, since })
+    }
+
+    /// Commits rows that are written.
+    pub(super) async fn finish(
+        &self,
+        session: &mut dyn Session,
+        prepared: &Prepared,
+        Open { done, since }: Open,
+        place: Place<'_>,
+    ) -> Result<Written, BackfillError> {
         let advance = Advance {
             range: place.range,
             owner: place.owner,
@@ -302,7 +343,11 @@ impl Job {
             counts: done.counts,
             busy_us: place.busy_us(),
         };
-        self.close(session, done, advance, place.settings).await
+        let mut written = self
+            .close(session, done, advance, place.settings, since)
+            .await?;
+        written.took = written.took.max(prepared.took);
+        Ok(written)
     }
 
     /// The next rows of a range, read with their locks and written as well as they can be.
@@ -314,7 +359,7 @@ impl Job {
         most: usize,
         place: Place<'_>,
     ) -> Result<Written, BackfillError> {
-        self.open(session).await?;
+        let since = self.open(session).await?;
         let note = self.note_before(session).await?;
         let (rows, span, is_last) = self.fetch_locked(session, rest, most).await?;
         let last = rows.len().checked_sub(1).map(|at| self.key_of(&rows, at));
@@ -336,7 +381,8 @@ impl Job {
             counts: done.counts,
             busy_us: place.busy_us(),
         };
-        self.close(session, done, advance, place.settings).await
+        self.close(session, done, advance, place.settings, since)
+            .await
     }
 
     /// Has the database work on the next rows of a range.
@@ -350,7 +396,7 @@ impl Job {
         let Change::Expression(set) = &self.change else {
             return Err(BackfillError::Unfit("it has no expression".to_owned()));
         };
-        self.open(session).await?;
+        let since = self.open(session).await?;
         let note = self.note_before(session).await?;
         let (last, count) = self
             .last_of_next(session, &self.boundary(rest, most))
@@ -384,7 +430,8 @@ impl Job {
             counts: done.counts,
             busy_us: place.busy_us(),
         };
-        self.close(session, done, advance, place.settings).await
+        self.close(session, done, advance, place.settings, since)
+            .await
     }
 
     /// Sets the next row of a range aside, which cannot be written for this reason.
@@ -395,7 +442,7 @@ impl Job {
         place: Place<'_>,
         error: &BackfillError,
     ) -> Result<Written, BackfillError> {
-        self.open(session).await?;
+        let since = self.open(session).await?;
         let next = match self.change {
             Change::Transform => self.end_of_next(rest, 1),
             Change::Expression(_) => self.boundary(rest, 1),
@@ -419,7 +466,8 @@ impl Job {
             counts: done.counts,
             busy_us: 0,
         };
-        self.close(session, done, advance, place.settings).await
+        self.close(session, done, advance, place.settings, since)
+            .await
     }
 
     pub(super) async fn express_span(
@@ -539,6 +587,7 @@ impl Job {
         done: Done,
         advance: Advance<'_>,
         settings: &Settings,
+        since: Instant,
     ) -> Result<Written, BackfillError> {
         self.set_rows_aside(session, &done.bad, settings).await?;
         let record = self.store.advance(&self.revision, &advance);
@@ -548,6 +597,7 @@ impl Job {
                 cursor: advance.cursor.cloned(),
                 is_last: advance.is_done,
                 at: Instant::now(),
+                took: since.elapsed(),
             }),
             Err(CommitError::Conflict) => Err(BackfillError::TakenOver),
             Err(CommitError::Commit(error) | CommitError::Record(error)) => Err(error.into()),

@@ -67,9 +67,9 @@ fn hire(
     let unable = |error: std::io::Error| {
         BackfillError::Unfit(format!("a worker cannot be started: {error}"))
     };
-    // One thread reads and computes ahead, another keeps the connections going.
+    // Two threads compute for the batches in flight, another keeps the connections going.
     let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
+        .worker_threads(3)
         .enable_all()
         .build()
         .map_err(unable)?;

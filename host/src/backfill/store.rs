@@ -374,7 +374,7 @@ impl Store {
         );
         let sql = format!(
             "UPDATE {ranges} SET owner = $2, lease_until = {now} + {LEASE_SECONDS} WHERE revision = $1 AND number = \
-             (SELECT number FROM {ranges} WHERE revision = $1 AND state = 'open' AND (owner = '' OR lease_until < {now}) \
+             (SELECT number FROM {ranges} WHERE revision = $1 AND state = 'open' AND (owner IN ('', $2) OR lease_until < {now}) \
              ORDER BY number{direction} LIMIT 1{skip}) RETURNING {RANGE}",
             ranges = self.ranges(),
             now = self.now()

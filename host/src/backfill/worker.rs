@@ -1,21 +1,20 @@
 //! A worker: takes ranges, and works on them batch by batch until none is left.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Notify, watch};
-use tokio::task::JoinHandle;
 
 use super::Backfill;
-use super::batch::{Place, Prepared, Written};
+use super::batch::{Place, Written};
 use super::error::BackfillError;
+use super::hands::{Ahead, Caution, Hand, Hands};
 use super::job::Job;
-use super::keys::Span;
 use super::lag::Lag;
 use super::pace::{Order, Pace};
 use super::ranges::Patience;
 use super::record::{Range, Record, State};
-use super::rows::Transformer;
 use super::spec::Change;
 use super::store::WORKS;
 use crate::driver::{Dialect, Driver, Session, Statement};
@@ -42,6 +41,8 @@ pub(crate) struct Crew {
     pub(crate) place: (String, u32),
     /// That a range is done.
     pub(crate) news: Notify,
+    /// How many of its workers have nothing to do.
+    pub(crate) idle: AtomicU64,
 }
 
 impl Crew {
@@ -80,22 +81,13 @@ pub(super) struct Worker {
     /// Since when it has had nothing to do.
     idle: Option<Instant>,
     lag: Lag,
+    caution: Caution,
 }
 
-/// Its connections.
-struct Tools {
-    hand: Hand,
-    /// Where rows can be read ahead: what prepares the next batch while this one is written, and then writes it.
-    other: Option<Hand>,
-    /// How much sooner than a batch was written the next one was ready, the last time.
-    slack: Duration,
-}
-
-/// A connection, and what makes new values of what is read on it.
-struct Hand {
-    session: Box<dyn Session>,
-    /// None where the database makes them.
-    transformer: Option<Box<dyn Transformer>>,
+impl Drop for Worker {
+    fn drop(&mut self) {
+        self.busy();
+    }
 }
 
 /// Why a worker has ended.
@@ -136,6 +128,7 @@ impl Worker {
             signed: None,
             idle: None,
             lag: Lag::default(),
+            caution: Caution::default(),
         }
     }
 
@@ -200,7 +193,8 @@ impl Worker {
         let _ = session.execute(&sql, &params).await;
     }
 
-    async fn tools(&self) -> Result<Tools, BackfillError> {
+    /// Opens its connections.
+    async fn hands(&self) -> Result<Hands, BackfillError> {
         let Crew {
             driver,
             job,
@@ -210,35 +204,29 @@ impl Worker {
         } = &*self.crew;
         let is_code = job.change == Change::Transform;
         let is_ahead = is_code && job.dialect == Dialect::Postgresql && job.may_read_ahead();
-        let hand = async || {
-            Ok::<_, BackfillError>(Hand {
+        let mut hands = Vec::new();
+        for _ in 0..if is_ahead { 2 } else { 1 } {
+            hands.push(Hand {
                 session: driver.connect().await?,
                 transformer: match is_code {
                     true => Some(code.open(call).await?),
                     false => None,
                 },
-            })
-        };
-        Ok(Tools {
-            hand: hand().await?,
-            other: match is_ahead {
-                true => Some(hand().await?),
-                false => None,
-            },
-            slack: Duration::ZERO,
-        })
+            });
+        }
+        Ok(Hands::new(hands))
     }
 
     async fn work(&mut self, pace: &mut Pace) -> Result<Ended, BackfillError> {
-        let mut tools = self.tools().await?;
+        let mut hands = self.hands().await?;
         let crew = Arc::clone(&self.crew);
         let job = &*crew.job;
         let mut mine: Option<i64> = None;
         loop {
-            let record = match self.obey(&mut *tools.hand.session, None).await? {
+            let record = match self.obey(hands.session()?, None).await? {
                 Next::Go(record) => record,
                 Next::End(ended) => {
-                    self.leave(&mut *tools.hand.session).await;
+                    self.leave(hands.session()?).await;
                     return Ok(ended);
                 }
             };
@@ -247,7 +235,7 @@ impl Worker {
                 Some(number) => {
                     let ranges = job
                         .store
-                        .read_ranges(&mut *tools.hand.session, job.revision.as_str())
+                        .read_ranges(hands.session()?, job.revision.as_str())
                         .await?;
                     ranges.into_iter().find(|range| {
                         range.number == number && range.owner == self.id && !range.is_done
@@ -263,46 +251,44 @@ impl Worker {
                         pace.shrink();
                     }
                     job.store
-                        .claim(&mut *tools.hand.session, &job.revision, &self.id, job.order)
+                        .claim(hands.session()?, &job.revision, &self.id, job.order)
                         .await?
                 }
             };
             let Some(range) = range else {
                 let rate = record.settings.rate;
-                if self.find_more(&mut *tools.hand.session, rate).await? {
+                if self.find_more(hands.session()?, rate).await? {
                     continue;
                 }
-                self.leave(&mut *tools.hand.session).await;
+                self.leave(hands.session()?).await;
                 return Ok(Ended::Done);
             };
             let number = range.number;
-            self.idle = None;
+            self.busy();
             self.tell(WORKS);
-            self.sign(&mut *tools.hand.session, WORKS).await?;
-            match self.work_on(&mut tools, range, *record, pace).await {
+            self.sign(hands.session()?, WORKS).await?;
+            match self.work_on(&mut hands, range, *record, pace).await {
                 Ok(Left::Range) => crew.news.notify_waiters(),
                 Ok(Left::Work(ended)) => {
-                    self.leave(&mut *tools.hand.session).await;
+                    self.leave(hands.session()?).await;
                     return Ok(ended);
                 }
                 Err(BackfillError::TakenOver) => {
-                    tools.hand.session.rollback().await?;
+                    hands.settle().await?;
                     mine = Some(number);
                 }
                 Err(error) => {
                     // It comes back after its lease where the connection is gone.
-                    let _ = tools.hand.session.rollback().await;
-                    if self.is_over(&mut *tools.hand.session).await {
+                    let _ = hands.settle().await;
+                    if self.is_over(hands.session()?).await {
                         return Ok(Ended::Done);
                     }
                     let _ = job
                         .store
-                        .let_go(&mut *tools.hand.session, &job.revision, number, &self.id)
+                        .let_go(hands.session()?, &job.revision, number, &self.id)
                         .await;
                     if error.may_pass() {
-                        let _ = self
-                            .sign(&mut *tools.hand.session, &trying_again(&error))
-                            .await;
+                        let _ = self.sign(hands.session()?, &trying_again(&error)).await;
                     }
                     return Err(error);
                 }
@@ -335,7 +321,7 @@ impl Worker {
             return Ok(true);
         }
         let patience = Patience {
-            waited: self.idle.get_or_insert_with(Instant::now).elapsed(),
+            waited: self.idle().elapsed(),
             rate,
         };
         if job.dialect == Dialect::Postgresql && job.split_one(writer, &ranges, patience).await? {
@@ -349,6 +335,21 @@ impl Worker {
             () = news => {}
         }
         Ok(true)
+    }
+
+    /// Since when it has had nothing to do.
+    fn idle(&mut self) -> Instant {
+        *self.idle.get_or_insert_with(|| {
+            self.crew.idle.fetch_add(1, Ordering::Relaxed);
+            Instant::now()
+        })
+    }
+
+    /// Notes that it has something to do, or does not wait for that any more.
+    fn busy(&mut self) {
+        if self.idle.take().is_some() {
+            self.crew.idle.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Says goodbye. It is missed after a while where that cannot be said.
@@ -452,17 +453,18 @@ impl Worker {
 
     async fn work_on(
         &mut self,
-        tools: &mut Tools,
+        hands: &mut Hands,
         mut range: Range,
         record: Record,
         pace: &mut Pace,
     ) -> Result<Left, BackfillError> {
         let crew = Arc::clone(&self.crew);
         let job = &*crew.job;
-        let mut next: Option<Prepared> = None;
         let mut since = Instant::now();
         // Whether the next batch is one row, since larger ones failed.
         let mut is_single = false;
+        // Those that have nothing to do are not counted as workers once they have said so.
+        let mut idle = crew.idle.load(Ordering::Relaxed);
         let Record {
             mut workers,
             mut settings,
@@ -470,28 +472,21 @@ impl Worker {
         } = record;
         loop {
             if pace.is_due() {
-                match self
-                    .obey(&mut *tools.hand.session, Some(range.number))
-                    .await?
-                {
+                match self.obey(hands.session()?, Some(range.number)).await? {
                     Next::Go(record) => {
                         workers = record.workers;
                         settings = record.settings;
+                        idle = crew.idle.load(Ordering::Relaxed);
                     }
                     Next::End(ended) => {
+                        hands.settle().await?;
                         job.store
-                            .let_go(
-                                &mut *tools.hand.session,
-                                &job.revision,
-                                range.number,
-                                &self.id,
-                            )
+                            .let_go(hands.session()?, &job.revision, range.number, &self.id)
                             .await?;
                         return Ok(Left::Work(ended));
                     }
                 }
             }
-            let started = Instant::now();
             let place = Place {
                 range: &range,
                 owner: &self.id,
@@ -499,37 +494,44 @@ impl Worker {
                 since,
             };
             let most = pace.rows(workers, &settings);
-            let written = match &tools.other {
-                Some(_) => Self::write_ahead(&crew, tools, &mut next, place, most).await,
-                None => Self::write_now(job, tools, place, most).await,
+            let written = match hands.are_several() {
+                true => {
+                    let idle_since = crew.idle.load(Ordering::Relaxed).saturating_sub(idle);
+                    let ahead = Ahead::of(workers.saturating_sub(idle_since), &settings);
+                    hands
+                        .write_next(&crew, place, most, ahead, &mut self.caution)
+                        .await
+                }
+                false => Self::write_now(job, hands.idle()?, place, most).await,
             };
             let written = match written {
                 Err(error) if error.is_about_data() => {
                     // The row is found by taking fewer and fewer of them.
-                    tools.hand.session.rollback().await?;
-                    next = None;
+                    hands.settle().await?;
                     if !(is_single && most == 1) {
                         is_single = most == 1;
                         pace.shrink();
                         continue;
                     }
                     let rest = range.rest();
-                    job.set_next_aside(&mut *tools.hand.session, &rest, place, &error)
+                    job.set_next_aside(hands.session()?, &rest, place, &error)
                         .await?
                 }
                 written => written?,
             };
             is_single = false;
             self.rows += written.counts.read;
-            pace.learn(written.counts.read, started.elapsed(), &settings);
+            pace.learn(written.counts.read, written.took, &settings);
             range.cursor = written.cursor;
             since = written.at;
             if written.is_last {
+                // What was read again may have ended sooner.
+                hands.settle().await?;
                 return Ok(Left::Range);
             }
             let owed = pace
                 .owed(written.counts.read, workers, &settings)
-                .max(job.courtesy(started.elapsed()));
+                .max(job.courtesy(written.took));
             // No worker is away for as long as its lease.
             let owed = owed.min(LONGEST_REST);
             if !owed.is_zero() {
@@ -544,120 +546,19 @@ impl Worker {
 
     async fn write_now(
         job: &Job,
-        tools: &mut Tools,
+        hand: &mut Hand,
         place: Place<'_>,
         most: usize,
     ) -> Result<Written, BackfillError> {
         let rest = place.range.rest();
-        let Hand {
-            session,
-            transformer,
-        } = &mut tools.hand;
-        match transformer {
+        let session = &mut *hand.session;
+        match &mut hand.transformer {
             Some(transformer) => {
-                job.write_locked(&mut **session, &mut **transformer, &rest, most, place)
+                job.write_locked(session, &mut **transformer, &rest, most, place)
                     .await
             }
-            None => job.express_next(&mut **session, &rest, most, place).await,
+            None => job.express_next(session, &rest, most, place).await,
         }
-    }
-
-    /// Writes what was prepared, and has what comes after it prepared meanwhile, on another thread: what is computed there must
-    /// not keep the statements of this one waiting. What was prepared is to be written by whoever prepared it.
-    async fn write_ahead(
-        crew: &Arc<Crew>,
-        tools: &mut Tools,
-        next: &mut Option<Prepared>,
-        place: Place<'_>,
-        most: usize,
-    ) -> Result<Written, BackfillError> {
-        let job = &*crew.job;
-        let rest = place.range.rest();
-        let prepared = match next.take() {
-            // What is there was read from another place, or up to another end.
-            Some(prepared)
-                if prepared.span.after == rest.after
-                    && (!prepared.is_last || prepared.span.upto == rest.upto) =>
-            {
-                prepared
-            }
-            _ => tools.hand.prepare(job, &rest, most).await?,
-        };
-        let after = Span {
-            after: prepared.cursor.clone(),
-            upto: rest.upto.clone(),
-        };
-        let following = match prepared.is_last {
-            true => None,
-            false => tools.other.take(),
-        };
-        // The rows of this one are to be with the server first, where there is time: few cores do one thing after the other.
-        let pause = tools.slack / 4;
-        let following = following.map(|hand| hand.spawn(Arc::clone(crew), after, most, pause));
-        let (session, transformer) = tools.hand.both()?;
-        let started = Instant::now();
-        let written = job
-            .write_prepared(session, &prepared, transformer, place)
-            .await;
-        let wrote = started.elapsed();
-        if let Some(following) = following {
-            let (other, prepared) = following.await.map_err(|_| panicked())?;
-            let took = prepared.as_ref().map_or(wrote, |prepared| prepared.took);
-            tools.slack = wrote.saturating_sub(took);
-            let idle = match &written {
-                // What it could not prepare, it tries again when its turn has come, and tells then.
-                Ok(_) => {
-                    *next = prepared.ok();
-                    std::mem::replace(&mut tools.hand, other)
-                }
-                Err(_) => other,
-            };
-            tools.other = Some(idle);
-        }
-        match written {
-            Err(error) if error.is_about_data() => {
-                let (session, transformer) = tools.hand.both()?;
-                session.rollback().await?;
-                let rows = prepared.len().max(1);
-                job.write_locked(session, transformer, &rest, rows, place)
-                    .await
-            }
-            written => written,
-        }
-    }
-}
-
-impl Hand {
-    fn both(&mut self) -> Result<(&mut dyn Session, &mut dyn Transformer), BackfillError> {
-        match &mut self.transformer {
-            Some(transformer) => Ok((&mut *self.session, &mut **transformer)),
-            None => Err(BackfillError::Unfit("it has no code".to_owned())),
-        }
-    }
-
-    async fn prepare(
-        &mut self,
-        job: &Job,
-        rest: &Span,
-        most: usize,
-    ) -> Result<Prepared, BackfillError> {
-        let (session, transformer) = self.both()?;
-        job.prepare(session, transformer, rest, most).await
-    }
-
-    /// Prepares what comes next, after a pause.
-    fn spawn(
-        mut self,
-        crew: Arc<Crew>,
-        after: Span,
-        most: usize,
-        pause: Duration,
-    ) -> JoinHandle<(Self, Result<Prepared, BackfillError>)> {
-        tokio::spawn(async move {
-            tokio::time::sleep(pause).await;
-            let prepared = self.prepare(&crew.job, &after, most).await;
-            (self, prepared)
-        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! A step whose revision is a backfill: begun, worked on by workers, and ended, each in transactions of its own.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
 use tokio::sync::Notify;
@@ -207,6 +208,8 @@ impl Engine {
         let parts = match (self.backfills.mode, settings.workers) {
             // Nobody waits for the last of them.
             (BackfillMode::Attached, 1) => 1,
+            // What one of them lags behind with is cut when another has nothing else to do.
+            (BackfillMode::Attached, workers) => workers.saturating_mul(2),
             (_, workers) => workers.saturating_mul(4),
         };
         let mut tries = Tries::new(&self.patience);
@@ -357,6 +360,7 @@ impl Engine {
             observer: Arc::clone(&self.observer),
             place: (process.host, process.pid),
             news: Notify::default(),
+            idle: AtomicU64::default(),
         })
     }
 

@@ -1,7 +1,7 @@
 //! Single changes by others at just the wrong moment.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use whimbrel::driver::Value;
 use whimbrel::engine::Engine;
@@ -57,6 +57,64 @@ fn a_row_that_moves_on_takes_none_along() {
             db.execute("DROP TABLE IF EXISTS items; DELETE FROM whimbrel_version; DELETE FROM whimbrel_ledger; DROP TABLE IF EXISTS whimbrel_old_b; DELETE FROM whimbrel_backfill; DELETE FROM whimbrel_backfill_range").await;
         }
     });
+}
+
+/// Waits until so many sessions of this database are in a transaction and do nothing.
+async fn until_idle_in_transactions(db: &Database, wanted: &str) {
+    let idle = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state = 'idle in transaction'";
+    for _ in 0..400 {
+        if db.value(idle).await == wanted {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{wanted} sessions never were in a transaction and did nothing");
+}
+
+/// The first batch waits for somebody who waits for the second one, which is written and waits for its turn: for the first. The
+/// server sees no circle in that.
+#[test]
+fn a_batch_that_is_written_ahead_does_not_keep_what_the_one_before_it_waits_for() {
+    whimbrel_tests::run(Backend::Postgres(15), |db: Database| async move {
+        let engine = Arc::new(coded_engine(&db, 3_000, Coded::counting()));
+        up(&engine, "a").await.unwrap();
+        let mut client = db.connect_postgres().await;
+        let changing = client.transaction().await.unwrap();
+        changing
+            .batch_execute("UPDATE items SET amount = amount + 1 WHERE id = 100")
+            .await
+            .unwrap();
+        let run = running(&engine);
+        until_one_waits(&db).await;
+        until_idle_in_transactions(&db, "2").await;
+        let asked = Instant::now();
+        changing
+            .batch_execute("UPDATE items SET amount = amount + 1 WHERE id = 700")
+            .await
+            .unwrap();
+        // Sooner than the first batch stops waiting.
+        assert!(asked.elapsed() < Duration::from_millis(2_500));
+        changing.commit().await.unwrap();
+        run.await.unwrap();
+        assert_eq!(db.value(WRONG).await, "0");
+    });
+}
+
+/// A transaction that began before the one before it ended cannot move the range on then.
+#[test]
+fn batches_are_written_where_transactions_see_what_was_there_when_they_began() {
+    for level in ["repeatable read", "serializable"] {
+        whimbrel_tests::run(Backend::Postgres(15), move |db: Database| async move {
+            db.execute(&format!(
+                "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET default_transaction_isolation = %L', \
+                 current_database(), '{level}'); END $$"
+            ))
+            .await;
+            let engine = coded_engine(&db, 20_000, Coded::counting());
+            up(&engine, "b").await.unwrap();
+            assert_eq!(db.value(WRONG).await, "0");
+        });
+    }
 }
 
 /// Who has the table open keeps the trigger, and the end, from it for longer than one statement waits.
