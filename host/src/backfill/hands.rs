@@ -85,8 +85,10 @@ enum State {
 }
 
 /// How far a batch goes before its turn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Ahead {
+    /// It is not begun.
+    Wait,
     /// It is read, and its values are made.
     Read,
     /// It is written as well.
@@ -94,11 +96,13 @@ pub(super) enum Ahead {
 }
 
 impl Ahead {
-    /// That of each of so many workers. Where there is a rate, rows must not be locked while it is waited for; where there are
-    /// others, they write meanwhile.
-    pub(super) fn of(workers: u64, settings: &Settings) -> Self {
+    /// That of each of so many workers, which has to wait for so long after a batch. Where it waits for its rate, there is time to
+    /// do one thing after the other, which others notice less, and no row is locked meanwhile. Where there are other workers,
+    /// they write meanwhile.
+    pub(super) fn of(workers: u64, settings: &Settings, owed: Duration) -> Self {
         match settings.rate {
             None if workers <= 1 => Self::Write,
+            Some(_) if !owed.is_zero() => Self::Wait,
             _ => Self::Read,
         }
     }
@@ -194,6 +198,9 @@ impl Hands {
         }
         let ahead = caution.restrain(ahead);
         while !self.idle.is_empty() {
+            if ahead == Ahead::Wait && !self.flying.is_empty() {
+                break;
+            }
             let next = match self.flying.back_mut() {
                 None => Some(rest.clone()),
                 Some(last) => last.after().await,
@@ -350,7 +357,7 @@ impl Hand {
         let tell = |after| drop(reached.send(after));
         let prepared = job.prepare(session, transformer, rest, most, tell).await?;
         let state = match ahead {
-            Ahead::Read => State::Prepared,
+            Ahead::Wait | Ahead::Read => State::Prepared,
             Ahead::Write => match job.write_open(session, &prepared, transformer).await {
                 Ok(open) => match timeout(LONGEST_WAIT, turn).await {
                     Ok(Ok(())) => State::Written(open),
@@ -395,7 +402,7 @@ impl Caution {
             0 => ahead,
             _ => {
                 self.left -= 1;
-                Ahead::Read
+                ahead.min(Ahead::Read)
             }
         }
     }
@@ -434,9 +441,11 @@ mod tests {
     #[test]
     fn only_a_worker_that_is_alone_and_has_no_rate_writes_ahead() {
         let mut settings = Settings::default();
-        assert_eq!(Ahead::of(1, &settings), Ahead::Write);
-        assert_eq!(Ahead::of(2, &settings), Ahead::Read);
+        assert_eq!(Ahead::of(1, &settings, Duration::ZERO), Ahead::Write);
+        assert_eq!(Ahead::of(2, &settings, Duration::ZERO), Ahead::Read);
         settings.rate = Some(5_000);
-        assert_eq!(Ahead::of(1, &settings), Ahead::Read);
+        assert_eq!(Ahead::of(1, &settings, Duration::ZERO), Ahead::Read);
+        let owed = Duration::from_millis(1);
+        assert_eq!(Ahead::of(1, &settings, owed), Ahead::Wait);
     }
 }

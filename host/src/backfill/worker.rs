@@ -463,6 +463,7 @@ impl Worker {
         let mut since = Instant::now();
         // Whether the next batch is one row, since larger ones failed.
         let mut is_single = false;
+        let mut owed = Duration::ZERO;
         // Those that have nothing to do are not counted as workers once they have said so.
         let mut idle = crew.idle.load(Ordering::Relaxed);
         let Record {
@@ -497,7 +498,8 @@ impl Worker {
             let written = match hands.are_several() {
                 true => {
                     let idle_since = crew.idle.load(Ordering::Relaxed).saturating_sub(idle);
-                    let ahead = Ahead::of(workers.saturating_sub(idle_since), &settings);
+                    let working = workers.saturating_sub(idle_since);
+                    let ahead = Ahead::of(working, &settings, owed);
                     hands
                         .write_next(&crew, place, most, ahead, &mut self.caution)
                         .await
@@ -529,11 +531,11 @@ impl Worker {
                 hands.settle().await?;
                 return Ok(Left::Range);
             }
-            let owed = pace
+            owed = pace
                 .owed(written.counts.read, workers, &settings)
                 .max(job.courtesy(written.took));
             // No worker is away for as long as its lease.
-            let owed = owed.min(LONGEST_REST);
+            owed = owed.min(LONGEST_REST);
             if !owed.is_zero() {
                 tokio::select! {
                     () = tokio::time::sleep(owed) => {}
