@@ -1,7 +1,8 @@
 //! Workers are killed, the server goes down, and the network between them is cut, while others write.
 //!
 //! `WHIMBREL_TEST_CHAOS_ROWS` says how many rows the table has, and `WHIMBREL_TEST_CHAOS_BASELINE` for how many seconds writers
-//! are watched before the backfill begins; how long their transactions take is printed. The long run:
+//! are watched before the backfill begins; how long their transactions take is printed. `WHIMBREL_TEST_CHAOS_WORKERS` says how many
+//! processes work on a server's table: three, unless a single one is to show how it writes ahead. The long run:
 //!
 //! ```sh
 //! WHIMBREL_TEST_CHAOS_ROWS=10000000 WHIMBREL_TEST_CHAOS_BASELINE=60 RUST_TEST_NOCAPTURE=1 \
@@ -184,7 +185,10 @@ fn survive(backend: Backend, code: Code) {
         Some(relay) => relay.url(Ipv4Addr::LOCALHOST),
         None => db.url(),
     };
-    let crew = if cluster.is_some() { 3 } else { 1 };
+    let crew = match cluster {
+        Some(_) => number("WHIMBREL_TEST_CHAOS_WORKERS", 3) as usize,
+        None => 1,
+    };
     let project = project(&db, rows, code);
     project.run(["upgrade", "a"]).succeeds();
 
@@ -209,7 +213,7 @@ fn survive(backend: Backend, code: Code) {
     let mut workers = Vec::new();
     let pauses = match rows {
         ROWS => 150..500,
-        _ => u64::from(rows / 3_000)..u64::from(rows / 1_250),
+        _ => u64::from(rows / 6_000)..u64::from(rows / 2_500),
     };
     for round in 0..8 {
         while workers.len() < crew {
