@@ -3,7 +3,7 @@
 use super::job::Job;
 use super::keys::{Key, Span};
 use super::spec::{Change, Drops, Keep};
-use crate::driver::{Batch, Cells, Dialect, Run, Statement, Value};
+use crate::driver::{Batch, Dialect, Run, Statement, Value};
 
 /// What a reading of rows is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +31,8 @@ impl Version {
         if reading == Reading::Locked {
             return Self::Locked;
         }
-        let Some(Run::Blobs(versions, ends)) = rows.columns().last().map(Cells::run) else {
+        let Some(Run::Blobs(versions, ends)) = rows.columns().last().map(|cells| cells.run())
+        else {
             return Self::Each;
         };
         let mut each = versions.chunks_exact(size_of::<u32>());

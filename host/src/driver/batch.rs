@@ -1,12 +1,14 @@
 //! Rows on their way into a database: column by column, without names.
 
+use std::sync::Arc;
+
 use super::{Cells, Rows, Value};
 
-/// A run of rows, each with as many values as there are columns.
+/// A run of rows, each with as many values as there are columns. Cheap to clone.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Batch {
     len: usize,
-    columns: Vec<Cells>,
+    columns: Vec<Arc<Cells>>,
 }
 
 impl Batch {
@@ -20,12 +22,13 @@ impl Batch {
                 cells.push(values.next().unwrap_or(Value::Null));
             }
         }
-        Self { len, columns }
+        Self::new(len, columns)
     }
 
     /// `len` rows of columns that each hold as many values.
     pub(crate) fn new(len: usize, columns: Vec<Cells>) -> Self {
         debug_assert!(columns.iter().all(|cells| cells.len() == len));
+        let columns = columns.into_iter().map(Arc::new).collect();
         Self { len, columns }
     }
 
@@ -49,19 +52,23 @@ impl Batch {
         self.columns.iter().map(|cells| cells.value(at)).collect()
     }
 
-    pub(crate) fn columns(&self) -> &[Cells] {
+    pub(crate) fn columns(&self) -> &[Arc<Cells>] {
         &self.columns
     }
 
     pub(crate) fn into_columns(self) -> Vec<Cells> {
-        self.columns
+        let own = self.columns.into_iter().map(Arc::unwrap_or_clone);
+        own.collect()
     }
 
     /// Some of the columns, by their places. A result without rows may have come without columns.
     pub(crate) fn only(&self, columns: impl IntoIterator<Item = usize>) -> Self {
         let column = |at| self.columns.get(at).cloned().unwrap_or_default();
-        let columns = columns.into_iter().map(column);
-        Self::new(self.len, columns.collect())
+        let columns = columns.into_iter().map(column).collect();
+        Self {
+            len: self.len,
+            columns,
+        }
     }
 
     /// The columns of both, which have as many rows.
@@ -73,7 +80,7 @@ impl Batch {
 
     /// Those rows whose places are given.
     pub(crate) fn pick(&self, rows: &[usize]) -> Self {
-        let picked = |cells: &Cells| {
+        let picked = |cells: &Arc<Cells>| {
             let mut picked = Cells::default();
             rows.iter().for_each(|&at| picked.push(cells.value(at)));
             picked

@@ -203,7 +203,7 @@ fn over_arrays(sql: &str, types: &[Type], batch: &Batch) -> Option<String> {
         .iter()
         .map(|number| {
             let at = number.checked_sub(1)?;
-            Some((batch.columns().get(at)?, types.get(at)?))
+            Some((&**batch.columns().get(at)?, types.get(at)?))
         })
         .collect::<Option<Vec<_>>>()?;
     if !key.is_empty() && !are_distinct(&key, batch.len()) {

@@ -1,5 +1,7 @@
 //! Columns of a batch: as arrays, and cell by cell in the binary form of COPY.
 
+use std::sync::Arc;
+
 use bytes::{BufMut, BytesMut};
 use tokio_postgres::types::{Kind, Type};
 
@@ -174,7 +176,7 @@ pub(in crate::driver::postgres) fn is_element(element: &Type) -> bool {
 /// # Errors
 /// [`DriverError::Conversion`] names column, row and what does not fit.
 pub(in crate::driver::postgres) fn copy_rows(
-    columns: &[Cells],
+    columns: &[Arc<Cells>],
     types: &[Type],
     len: usize,
 ) -> Result<Option<BytesMut>, DriverError> {
@@ -407,7 +409,7 @@ mod tests {
             "row 2 of the batch: parameter $2 is of type int2 and cannot be the int64 that was given: it is out of range"
         );
         assert_eq!(
-            copy_rows(&[numbers], &[Type::INT2], 2)
+            copy_rows(&[numbers.into()], &[Type::INT2], 2)
                 .unwrap_err()
                 .to_string(),
             "row 2 of the batch: column 1 is of type int2 and cannot be the int64 that was given: it is out of range"
