@@ -58,7 +58,8 @@ impl Crew {
 
 type Ending = (u32, Result<Ended, BackfillError>);
 
-/// Starts a worker on a thread with a runtime of its own, since what it does computes as much as it waits.
+/// Starts a worker on a thread with a runtime of its own. New values are made on others, so that this one keeps all of its
+/// connections going; with several, each answer of a server would wake more than one of them.
 fn hire(
     worker: Worker,
     index: u32,
@@ -67,9 +68,7 @@ fn hire(
     let unable = |error: std::io::Error| {
         BackfillError::Unfit(format!("a worker cannot be started: {error}"))
     };
-    // Two threads compute for the batches in flight, another keeps the connections going.
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(3)
+    let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .map_err(unable)?;

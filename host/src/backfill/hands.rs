@@ -182,7 +182,7 @@ impl Hands {
         Ok(())
     }
 
-    /// Writes the next batch of a range, and has what comes after it read, made and written meanwhile, on other threads.
+    /// Writes the next batch of a range, and has what comes after it read, made and written meanwhile.
     pub(super) async fn write_next(
         &mut self,
         crew: &Arc<Crew>,

@@ -1,9 +1,11 @@
 //! A component as the code of a backfill.
 
+use std::panic::resume_unwind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::runtime::Handle;
 use wasmtime::Store;
 
 use super::backfill_bindings::BackfillPre;
@@ -93,6 +95,22 @@ async fn within<T>(
     }
 }
 
+/// Has a call compute on a thread of its own, so that whoever shares this one goes on meanwhile.
+async fn apart<T: Send + 'static>(
+    call: impl Future<Output = Result<T, MigrationError>> + Send + 'static,
+) -> Result<T, MigrationError> {
+    let runtime = Handle::current();
+    let computing = tokio::task::spawn_blocking(move || runtime.block_on(call));
+    match computing.await {
+        Ok(outcome) => outcome,
+        Err(error) => match error.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            // The runtime ends.
+            Err(_) => Err(MigrationError::Cancelled),
+        },
+    }
+}
+
 #[async_trait]
 impl Backfill for ComponentBackfill {
     async fn describe(&self, call: &Call) -> Result<Spec, MigrationError> {
@@ -155,12 +173,16 @@ impl Transformer for Rows {
         let unfit =
             |error: crate::driver::DriverError| MigrationError::Unfinished(error.to_string());
         let given = convert::given(rows, self.text).map_err(unfit)?;
-        let made = within(&self.component, &self.call, async |store, linked| {
-            let instance = linked.instantiate_async(&mut *store).await?;
-            instance
-                .whimbrel_migrate_rows()
-                .call_transform(&mut *store, &given)
-                .await
+        let (component, call) = (Arc::clone(&self.component), self.call.clone());
+        let made = apart(async move {
+            let made = within(&component, &call, async |store, linked| {
+                let instance = linked.instantiate_async(&mut *store).await?;
+                instance
+                    .whimbrel_migrate_rows()
+                    .call_transform(&mut *store, &given)
+                    .await
+            });
+            made.await
         });
         let made = made.await?;
         let verdicts = made.verdicts.into_iter().map(|verdict| match verdict {
