@@ -30,6 +30,7 @@ mod ranges;
 mod record;
 mod rows;
 mod settings;
+mod signs;
 mod spec;
 mod statements;
 mod store;

@@ -4,12 +4,11 @@
 
 use super::keys::{Key, Span};
 use super::record::{
-    BadRow, Counts, RANGE, Range, Record, State, count, number_of, range, real, record, text,
-    text_of,
+    BadRow, Counts, RANGE, Range, Record, State, count, number_of, range, record, text, text_of,
 };
 use super::settings::Settings;
 use super::spec::{Order, Spec};
-use crate::driver::{Dialect, DriverError, ResultLimit, Session, Statement, Value, process};
+use crate::driver::{Dialect, DriverError, ResultLimit, Session, Statement, Value};
 use crate::revision::{Direction, RevisionId};
 use crate::sql::guard::Protected;
 
@@ -94,11 +93,11 @@ impl Store {
         self.name("whimbrel_backfill")
     }
 
-    fn ranges(&self) -> String {
+    pub(super) fn ranges(&self) -> String {
         self.name("whimbrel_backfill_range")
     }
 
-    fn workers(&self) -> String {
+    pub(super) fn workers(&self) -> String {
         self.name("whimbrel_backfill_worker")
     }
 
@@ -107,7 +106,7 @@ impl Store {
     }
 
     /// The time now.
-    fn now(&self) -> &'static str {
+    pub(super) fn now(&self) -> &'static str {
         match self.dialect {
             Dialect::Postgresql => {
                 "CAST(EXTRACT(EPOCH FROM pg_catalog.clock_timestamp()) AS double precision)"
@@ -124,6 +123,17 @@ impl Store {
             Dialect::Sqlite => {
                 "CAST(strftime('%H', 'now', 'localtime') * 60 + strftime('%M', 'now', 'localtime') AS integer)"
             }
+        }
+    }
+
+    /// What a statement that is a transaction of its own returns as well where it need not wait until it is on the disk, and all
+    /// batches before it: a crash of the server takes workers' connections along, and with them who has which range.
+    pub(super) fn soon(&self, returning: &str) -> String {
+        match self.dialect {
+            Dialect::Postgresql => {
+                format!("{returning} pg_catalog.set_config('synchronous_commit', 'off', true)")
+            }
+            Dialect::Sqlite => String::new(),
         }
     }
 
@@ -375,7 +385,8 @@ impl Store {
         let sql = format!(
             "UPDATE {ranges} SET owner = $2, lease_until = {now} + {LEASE_SECONDS} WHERE revision = $1 AND number = \
              (SELECT number FROM {ranges} WHERE revision = $1 AND state = 'open' AND (owner IN ('', $2) OR lease_until < {now}) \
-             ORDER BY number{direction} LIMIT 1{skip}) RETURNING {RANGE}",
+             ORDER BY number{direction} LIMIT 1{skip}) RETURNING {RANGE}{}",
+            self.soon(","),
             ranges = self.ranges(),
             now = self.now()
         );
@@ -393,8 +404,9 @@ impl Store {
         owner: &str,
     ) -> Result<(), DriverError> {
         let sql = format!(
-            "UPDATE {} SET owner = '', lease_until = 0 WHERE revision = $1 AND number = $2 AND owner = $3",
-            self.ranges()
+            "UPDATE {} SET owner = '', lease_until = 0 WHERE revision = $1 AND number = $2 AND owner = $3{}",
+            self.ranges(),
+            self.soon(" RETURNING")
         );
         let params = [
             Value::from(revision.as_str()),
@@ -513,106 +525,6 @@ impl Store {
                 Value::from(serde_json::to_string(before).unwrap_or_default()),
             ],
         )
-    }
-
-    /// Says that a worker lives, and what it is doing.
-    pub(super) fn sign_of_life(
-        &self,
-        revision: &RevisionId,
-        worker: &str,
-        (host, pid): (&str, u32),
-        doing: &str,
-        rows: u64,
-    ) -> Statement {
-        Statement::new(
-            format!(
-                "INSERT INTO {} (worker, revision, place, pid, process, doing, rows_done, seen) VALUES ($1, $2, $3, $6, $7, $4, $5, {now}) \
-                 ON CONFLICT (worker) DO UPDATE SET doing = excluded.doing, rows_done = excluded.rows_done, seen = {now}",
-                self.workers(),
-                now = self.now()
-            ),
-            [
-                Value::from(worker),
-                Value::from(revision.as_str()),
-                Value::from(format!("{host}, process {pid}")),
-                Value::from(doing),
-                number_of(rows),
-                Value::Int64(pid.into()),
-                Value::from(process::identity(pid)),
-            ],
-        )
-    }
-
-    /// Takes the ranges of workers of this machine that are seen to have died, so that their leases need not be waited for;
-    /// returns whether there were any. They cannot come back, and if one did, its next batch would touch no range.
-    pub(super) async fn bury(
-        &self,
-        session: &mut dyn Session,
-        revision: &str,
-    ) -> Result<bool, DriverError> {
-        let sql = format!(
-            "SELECT worker, pid, process FROM {} WHERE revision = $1 AND process IS NOT NULL",
-            self.workers()
-        );
-        let found = session
-            .query(&sql, &[Value::from(revision)], ResultLimit::NONE)
-            .await?;
-        let mut is_any = false;
-        for row in found.into_rows() {
-            let mut values = row.into_iter();
-            let (worker, pid) = (text(values.next()), count(values.next()));
-            let identity = text(values.next());
-            let Ok(pid) = u32::try_from(pid) else {
-                continue;
-            };
-            if !process::is_seen_to_have_ended(pid, &identity) {
-                continue;
-            }
-            let free = format!(
-                "UPDATE {} SET owner = '', lease_until = 0 WHERE revision = $1 AND owner = $2",
-                self.ranges()
-            );
-            let params = [Value::from(revision), Value::from(worker.as_str())];
-            session.execute(&free, &params).await?;
-            let Statement { sql, params } = self.farewell(&worker);
-            session.execute(&sql, &params).await?;
-            is_any = true;
-        }
-        Ok(is_any)
-    }
-
-    /// Says that a worker has ended.
-    pub(super) fn farewell(&self, worker: &str) -> Statement {
-        Statement::new(
-            format!("DELETE FROM {} WHERE worker = $1", self.workers()),
-            [Value::from(worker)],
-        )
-    }
-
-    /// Workers: where, what they are doing, and how many seconds ago they said so.
-    pub(crate) async fn read_workers(
-        &self,
-        session: &mut dyn Session,
-        revision: &str,
-    ) -> Result<Vec<(String, String, u64, f64)>, DriverError> {
-        let sql = format!(
-            "SELECT place, doing, rows_done, {} - seen FROM {} WHERE revision = $1 ORDER BY place, worker",
-            self.now(),
-            self.workers()
-        );
-        let found = session
-            .query(&sql, &[Value::from(revision)], ResultLimit::NONE)
-            .await?;
-        let read = |row: Vec<Value>| {
-            let mut values = row.into_iter();
-            (
-                text(values.next()),
-                text(values.next()),
-                count(values.next()),
-                real(values.next()),
-            )
-        };
-        Ok(found.into_rows().into_iter().map(read).collect())
     }
 
     /// Sets a row aside; one that was set aside before has its new error.
