@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use futures_util::future::try_join_all;
 use tokio::sync::{Notify, watch};
 
 use super::Backfill;
@@ -37,6 +38,8 @@ pub(crate) struct Crew {
     pub(crate) code: Arc<dyn Backfill>,
     pub(crate) call: Call,
     pub(crate) observer: Arc<dyn Observer>,
+    /// Whether the backfill has begun, until which its workers only connect.
+    pub(crate) begins: watch::Receiver<bool>,
     /// The machine and the process.
     pub(crate) place: (String, u32),
     /// That a range is done.
@@ -58,6 +61,12 @@ impl Crew {
             }
             .into()),
         }
+    }
+
+    /// Waits until the backfill has begun; `false` where it does not.
+    async fn has_begun(&self) -> bool {
+        let mut begins = self.begins.clone();
+        begins.wait_for(|has_begun| *has_begun).await.is_ok()
     }
 
     pub(super) fn place(&self) -> (&str, u32) {
@@ -204,23 +213,30 @@ impl Worker {
         } = &*self.crew;
         let is_code = job.change == Change::Transform;
         let is_ahead = is_code && job.dialect == Dialect::Postgresql && job.may_read_ahead();
-        let mut hands = Vec::new();
-        for _ in 0..if is_ahead { 2 } else { 1 } {
-            hands.push(Hand {
+        let hand = async || {
+            Ok::<_, BackfillError>(Hand {
                 session: driver.connect().await?,
                 transformer: match is_code {
                     true => Some(code.open(call).await?),
                     false => None,
                 },
-            });
-        }
-        Ok(Hands::new(hands))
+            })
+        };
+        let hands = (0..if is_ahead { 2 } else { 1 }).map(|_| hand());
+        Ok(Hands::new(try_join_all(hands).await?))
     }
 
     async fn work(&mut self, pace: &mut Pace) -> Result<Ended, BackfillError> {
-        let mut hands = self.hands().await?;
         let crew = Arc::clone(&self.crew);
         let job = &*crew.job;
+        // SQLite has one writer, who is not to be disturbed.
+        if job.dialect == Dialect::Sqlite && !crew.has_begun().await {
+            return Ok(Ended::Done);
+        }
+        let mut hands = self.hands().await?;
+        if !crew.has_begun().await {
+            return Ok(Ended::Done);
+        }
         let mut mine: Option<i64> = None;
         loop {
             let record = match self.obey(hands.session()?, None).await? {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Instant;
 
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::call::Ready;
 use super::judging::{Sample, denied};
@@ -44,8 +44,8 @@ pub enum BackfillMode {
     UnderWay,
 }
 
-/// A backfill that is begun.
-struct Begun {
+/// A backfill that can begin, or has.
+struct Prepared {
     job: Arc<Job>,
     code: Arc<dyn Backfill>,
     settings: Settings,
@@ -116,18 +116,31 @@ impl Engine {
         attempt: &mut Attempt,
     ) -> Result<Work, Failed> {
         let id = || step.revision.clone();
-        let begun = self
-            .begin_backfill(session, step, ready)
-            .await
-            .map_err(|error| (backfill_failed(step, error), Aftermath::RolledBack(id())))?;
+        let rolled_back = |error| (backfill_failed(step, error), Aftermath::RolledBack(id()));
         let unfinished = |error| (backfill_failed(step, error), Aftermath::Unfinished(id()));
-        let crew = self.crew(&begun, ready);
-        let working = Arc::clone(&crew).run(begun.settings.workers);
-        working.await.map_err(unfinished)?;
+        let prepared = self
+            .prepare_backfill(session, step, ready)
+            .await
+            .map_err(rolled_back)?;
+        let (has_begun, begins) = watch::channel(false);
+        let crew = self.crew(&prepared, ready, begins);
+        let beginning = async {
+            let begun = self.begin_backfill(session, step, &prepared).await;
+            if begun.is_ok() {
+                has_begun.send_replace(true);
+            }
+            // Nobody waits any longer for what has failed.
+            drop(has_begun);
+            begun
+        };
+        let working = Arc::clone(&crew).run(prepared.settings.workers);
+        let (begun, worked) = tokio::join!(beginning, working);
+        begun.map_err(rolled_back)?;
+        worked.map_err(unfinished)?;
         if !lock.is_held() {
             return Err((Cause::LockLost, Aftermath::Unfinished(id())));
         }
-        let Begun { job, code, .. } = &begun;
+        let Prepared { job, code, .. } = &prepared;
         let mut transformer = transformer(job, &**code, ready).await.map_err(unfinished)?;
         let after = tally_after(progress.tally, step, recorded, &ready.fingerprint.content);
         attempt.tally = Some(after);
@@ -183,13 +196,13 @@ impl Engine {
         let _ = session.execute(&failed.sql, &failed.params).await;
     }
 
-    /// Describes, judges and begins a backfill, or takes up one that has begun. It is tried again where that may help.
-    async fn begin_backfill(
+    /// Describes a backfill and has it judged.
+    async fn prepare_backfill(
         &self,
         session: &mut dyn Session,
         step: &Step,
         ready: &Ready,
-    ) -> Result<Begun, BackfillError> {
+    ) -> Result<Prepared, BackfillError> {
         let Some(code) = self.library.backfill(&step.revision, step.direction)? else {
             return Err(BackfillError::Unfit("it is no backfill".to_owned()));
         };
@@ -205,6 +218,20 @@ impl Engine {
         if let Some(load) = &settings.load {
             is_loaded(session, load).await?;
         }
+        Ok(Prepared {
+            job: Arc::new(job),
+            code,
+            settings,
+        })
+    }
+
+    /// Begins a backfill, or takes up one that has begun. It is tried again where that may help.
+    async fn begin_backfill(
+        &self,
+        session: &mut dyn Session,
+        step: &Step,
+        Prepared { job, settings, .. }: &Prepared,
+    ) -> Result<(), BackfillError> {
         let parts = match (self.backfills.mode, settings.workers) {
             // Nobody waits for the last of them.
             (BackfillMode::Attached, 1) => 1,
@@ -217,18 +244,12 @@ impl Engine {
             let begun = match self.backfills.mode {
                 BackfillMode::UnderWay => job.under_way(session).await,
                 BackfillMode::Attached | BackfillMode::Detached => {
-                    job.begin(session, &settings, parts, &self.backfills.changes)
+                    job.begin(session, settings, parts, &self.backfills.changes)
                         .await
                 }
             };
             let error = match begun {
-                Ok(record) => {
-                    return Ok(Begun {
-                        job: Arc::new(job),
-                        code,
-                        settings: record.settings,
-                    });
-                }
+                Ok(_) => return Ok(()),
                 Err(error) => error,
             };
             let _ = session.rollback().await;
@@ -350,12 +371,14 @@ impl Engine {
             .await
     }
 
-    fn crew(&self, begun: &Begun, ready: &Ready) -> Arc<Crew> {
+    /// Those who work on a backfill as soon as it has begun.
+    fn crew(&self, prepared: &Prepared, ready: &Ready, begins: watch::Receiver<bool>) -> Arc<Crew> {
         let process = this_process();
         Arc::new(Crew {
             driver: Arc::clone(&self.driver),
-            job: Arc::clone(&begun.job),
-            code: Arc::clone(&begun.code),
+            job: Arc::clone(&prepared.job),
+            code: Arc::clone(&prepared.code),
+            begins,
             call: ready.call.clone(),
             observer: Arc::clone(&self.observer),
             place: (process.host, process.pid),
@@ -433,8 +456,11 @@ impl Engine {
     ) -> Result<(), Failed> {
         let untouched = |cause| (cause, Aftermath::Untouched);
         let ready = self.ready(run, step, progress, lock).map_err(untouched)?;
-        let begun = self.begin_backfill(session, step, &ready).await;
-        begun.map(|_| ()).map_err(|error| {
+        let begun = async {
+            let prepared = self.prepare_backfill(session, step, &ready).await?;
+            self.begin_backfill(session, step, &prepared).await
+        };
+        begun.await.map_err(|error| {
             let aftermath = Aftermath::RolledBack(step.revision.clone());
             (backfill_failed(step, error), aftermath)
         })
@@ -479,13 +505,13 @@ impl Engine {
                 .job(&mut *session, &step, &*code, &ready)
                 .await
                 .map_err(failed)?;
-            let begun = Begun {
+            let begun = Prepared {
                 job: Arc::new(job),
                 code,
                 settings: record.settings,
             };
             drop(session);
-            self.crew(&begun, &ready)
+            self.crew(&begun, &ready, watch::channel(true).1)
                 .run(begun.settings.workers)
                 .await
                 .map_err(failed)
