@@ -8,6 +8,12 @@ use whimbrel_cluster::{Cluster, LOCAL, Setup};
 
 use crate::install;
 
+/// Has the server leave the tables of a database as they are.
+const NO_VACUUM: &str = "DO $$ DECLARE name regclass; BEGIN
+     FOR name IN SELECT oid FROM pg_class WHERE relkind = 'r' AND relnamespace >= 2200
+     LOOP EXECUTE format('ALTER TABLE %s SET (autovacuum_enabled = off)', name); END LOOP;
+     END $$";
+
 /// A running server.
 pub(super) struct BenchServer {
     cluster: Cluster,
@@ -37,11 +43,12 @@ impl BenchServer {
     /// Makes a database anew, from a template where one is named, and settles the disk before what follows.
     ///
     /// The old one is put aside and goes with the cluster: a file system can be slow to make files for seconds after
-    /// thousands of them were deleted.
+    /// thousands of them were deleted. What it has left is not vacuumed while others are measured.
     pub(super) fn create(&self, database: &str, template: Option<&str>) -> Result<()> {
         let template = template.unwrap_or("template0");
         let exists = format!("SELECT count(*) FROM pg_database WHERE datname = '{database}'");
         if self.value("postgres", &exists)? > 0 {
+            self.execute(database, NO_VACUUM)?;
             self.aside.set(self.aside.get() + 1);
             let aside = self.aside.get();
             self.execute(
