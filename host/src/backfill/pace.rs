@@ -238,6 +238,26 @@ mod tests {
     }
 
     #[test]
+    fn a_short_batch_is_not_made_of_ever_fewer_rows() {
+        let settings = Settings {
+            batch: Duration::from_millis(2),
+            ..Settings::default()
+        };
+        let mut pace = Pace::new();
+        for _ in 0..5 {
+            let rows = pace.rows(1, &settings) as u64;
+            pace.learn(rows, Duration::from_millis(40), &settings);
+        }
+        assert_eq!(pace.rows(1, &settings), 50);
+        pace.learn(50, Duration::from_millis(60), &settings);
+        assert_eq!(
+            pace.rows(1, &settings),
+            5,
+            "it is long, and so its rows are why"
+        );
+    }
+
+    #[test]
     fn a_rate_is_kept() {
         let settings = Settings {
             rate: Some(1_000),
