@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::collection::vec;
 use proptest::prelude::{Just, Strategy, prop_oneof};
 use whimbrel::backfill::State;
-use whimbrel::engine::{BackfillMode, Engine};
+use whimbrel::engine::{Aftermath, BackfillMode, Engine};
 use whimbrel::migration::Cancel;
 use whimbrel_tests::{Database, on_every_database};
 
@@ -136,6 +136,18 @@ impl Act {
 }
 
 on_every_database! {
+    async fn what_cannot_begin_says_why_and_has_nobody_wait_for_it(db: Database) {
+        up(&fresh(&db), "a").await.unwrap();
+        db.execute("CREATE TABLE whimbrel_notes_b (n integer)").await;
+        let failure = up(&fresh(&db), "b").await.unwrap_err();
+        assert_eq!(failure.aftermath, Aftermath::RolledBack(id("b")));
+        assert_eq!(state(&fresh(&db)).await, None);
+        db.execute("DROP TABLE whimbrel_notes_b").await;
+        up(&fresh(&db), "b").await.unwrap();
+        assert_eq!(versions(&db).await, ["b"]);
+        assert_eq!(db.value(WRONG).await, "0");
+    }
+
     async fn any_row_of_commands_ends_well(db: Database) {
         holds(&db, 5, vec(act(), 0..20), async |acts| {
             up(&fresh(&db), "a").await.unwrap();
